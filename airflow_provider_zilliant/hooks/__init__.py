@@ -1,0 +1,1 @@
+"""A Connection turned into a client."""

@@ -1,0 +1,1 @@
+"""The task's life: submit, remember, wait, report."""

@@ -1,0 +1,1 @@
+"""Waiting and looking in the triggerer, never submitting."""

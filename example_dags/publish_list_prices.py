@@ -1,0 +1,20 @@
+"""Publish list prices: the smallest Dag that is useful.
+
+It waits until the prices are published, in the triggerer, and fails if the job does not complete.
+Without ``wait_for_completion`` the task would be green as soon as Zilliant has queued the job,
+which says nothing of how the job ends.
+"""
+
+import datetime
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
+
+with DAG("publish_list_prices", schedule=None, start_date=datetime.datetime(2026, 1, 1), tags=["zilliant"]):
+    ZilliantRunWorkflowOperator(
+        task_id="publish",
+        workflow_automation_id="PublishListPrices",
+        scope="list-prices",
+        wait_for_completion=True,
+    )
