@@ -1,0 +1,53 @@
+# Everything runs in .venv, which the first target that needs it makes.
+# PYTHON: any Python from 3.11 on.  UI=1: `make demo` leaves Airflow and the sandbox running.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo demo-stop test test-fast chaos check format install clean
+
+help:  ## Show the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(STAMP)  ## Publish prices in a private Airflow through an embedded Zilliant.
+	@$(RUN) -m tests.whole.demo $(if $(UI),--ui)
+
+demo-stop: $(STAMP)  ## End what `make demo UI=1` left running.
+	@$(RUN) -m tests.whole.demo --stop
+
+test: check  ## Everything: lint, types, and all tests.
+	$(RUN) -m pytest
+
+test-fast: $(STAMP)  ## The tests to run while coding: protocol and socket.
+	$(RUN) -m pytest tests/protocol tests/wire
+
+chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
+	@$(RUN) -m tests.whole.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+
+check: $(STAMP)  ## Lint, format and types.
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(STAMP)  ## Format the code.
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+install: $(STAMP)  ## Make .venv with all that the other targets need.
+
+# The stamp comes last: an installation that was interrupted is done again.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say PYTHON=... to name one") if sys.version_info < (3, 11) else None'
+	@echo "Making $(VENV) and installing Airflow into it (about a minute, 400 MB)"
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "On Debian: apt-get install python3-venv"; exit 1; }
+	@$(RUN) -m pip install --quiet --disable-pip-version-check uv
+	@$(RUN) -m uv pip install --quiet --python $(RUN) --editable '.[dev]' || { \
+		echo "uv could not; trying pip, which takes a few minutes"; \
+		$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; }
+	@touch $@
+	@echo "Installed."
+
+clean:  ## Remove .venv and all that tests and demo leave behind.
+	@if [ -e $(STAMP) ]; then $(RUN) -m tests.whole.demo --stop; fi
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

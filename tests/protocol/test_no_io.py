@@ -1,0 +1,30 @@
+"""The protocol imports neither a transport nor Airflow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+
+def modules_after(statement: str) -> set[str]:
+    """The top-level names and this package's modules that a fresh process has loaded after the statement."""
+    script = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    return set(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def test_the_protocol_knows_no_transport_and_no_airflow():
+    names = ("http", "environment", "jobs", "client")
+    loaded = modules_after("; ".join(f"import airflow_provider_zilliant.api.{name}" for name in names))
+    assert not loaded & {"requests", "aiohttp", "airflow", "httpx", "urllib3"}
+
+
+def test_the_waits_and_the_ledger_know_no_transport_and_no_airflow():
+    loaded = modules_after("import airflow_provider_zilliant.waiting, airflow_provider_zilliant.ledger")
+    assert not loaded & {"requests", "aiohttp", "airflow", "httpx", "urllib3"}
+
+
+def test_provider_info_imports_nothing_heavy():
+    loaded = modules_after("from airflow_provider_zilliant.get_provider_info import get_provider_info")
+    assert not loaded & {"requests", "aiohttp", "airflow", "pendulum"}

@@ -1,0 +1,89 @@
+"""One submission whose worker dies, in its first try, at the point that the run's conf names."""
+
+import datetime
+import http.client
+import json
+import os
+import signal
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
+from airflow_provider_zilliant.ledger import Intent, Ledger
+from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
+from airflow_provider_zilliant.transports import blocking
+
+
+def note_failure(context):
+    """One line for each failed try that Airflow tells of."""
+    error = context.get("exception")
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    noted = {"run_id": context["run_id"], "kinds": kinds, "text": str(error)}
+    with open(os.environ["NOTED_FAILURES"], "a") as file:
+        file.write(json.dumps(noted) + "\n")
+
+
+class Mortal(ZilliantRunWorkflowOperator):
+    """Dies by SIGKILL at a chosen point of its first try."""
+
+    def execute(self, context):
+        self.arm(context)
+        return super().execute(context)
+
+    def resume_submission(self, context, event=None):
+        self.arm(context)
+        return super().resume_submission(context, event)
+
+    def arm(self, context):
+        point = context["dag_run"].conf.get("dies") if context["ti"].try_number == 1 else None
+        write, submit = Ledger.write, ZilliantHook.submit
+
+        def die():
+            with open(os.environ["NOTED_DEATHS"], "a") as file:
+                file.write(json.dumps({"run_id": context["run_id"], "point": point}) + "\n")
+            if context["dag_run"].conf.get("worker_too"):
+                os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def mortal_write(ledger, record):
+            is_intent = isinstance(record, Intent)
+            if point == "between acceptance and record" and not is_intent:
+                die()
+            write(ledger, record)
+            if point == ("before the POST" if is_intent else "after the record"):
+                die()
+
+        def mortal_submit(hook, submission):
+            # Either no byte of the body has left, or all of them have and the answer was not read.
+            if context["dag_run"].conf["whole"]:
+                http.client.HTTPConnection.getresponse = lambda *_, **__: die()
+            else:
+                blocking._Body.read = lambda *_: die()
+            return submit(hook, submission)
+
+        Ledger.write = mortal_write
+        if point == "during the POST":
+            ZilliantHook.submit = mortal_submit
+
+
+for consent in ("fail", "resubmit"):
+    for wait in (True, False):
+        with DAG(
+            f"chaos_{consent}_{'wait' if wait else 'submit'}",
+            schedule=None,
+            start_date=datetime.datetime(2026, 1, 1),
+            max_active_runs=400,
+            max_active_tasks=400,
+            render_template_as_native_obj=True,
+        ):
+            Mortal(
+                task_id="publish",
+                workflow_automation_id="Chaos",
+                scope="{{ dag_run.conf['scope'] }}",
+                parameters={"sandbox_seconds": "{{ dag_run.conf['seconds'] }}", "run": "{{ run_id }}"},
+                wait_for_completion=wait,
+                on_unknown_submission=consent,
+                retries=4,
+                retry_delay=datetime.timedelta(seconds=1),
+                on_failure_callback=note_failure,
+            )

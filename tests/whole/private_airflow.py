@@ -1,0 +1,275 @@
+"""A whole, private Airflow on SQLite: api-server, scheduler, triggerer and dag-processor, each a process of its own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
+
+
+class Processes:
+    """Processes in sessions of their own, on record in a file, so that even a killed run's can be stopped.
+
+    :param folder: where the record and the logs are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._record = folder / "pids.json"
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: list[str], env: Mapping[str, str]) -> None:
+        """Starts a process that writes to ``NAME.log``."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                command, env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        # With the time of its birth, as a pid may be another process's by the time that somebody reads this.
+        born = [(process.pid, psutil.Process(process.pid).create_time()) for process in self._running.values()]
+        self._record.write_text(json.dumps(born))
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Sends a signal to the process and all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._running[name].pid, number)
+
+    def dead(self) -> list[str]:
+        """The names of processes that have ended."""
+        return [name for name, process in self._running.items() if process.poll() is not None]
+
+    def stop(self) -> None:
+        """Ends them all: politely, then not."""
+        stop_groups([process.pid for process in self._running.values()])
+        for process in self._running.values():
+            process.wait()
+        self._running.clear()
+        self._record.unlink(missing_ok=True)
+
+
+def stop_recorded(folder: Path) -> bool:
+    """Ends what an earlier run left running on record in the folder; whether there was anything."""
+    record = folder / "pids.json"
+    if not record.exists():
+        return False
+    found = [pid for pid, born in json.loads(record.read_text()) if _is_the_one(pid, born)]
+    stop_groups(found)
+    record.unlink()
+    return bool(found)
+
+
+def _is_the_one(pid: int, born: float) -> bool:
+    try:
+        return bool(abs(psutil.Process(pid).create_time() - born) < 1.0)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def stop_groups(pids: list[int]) -> None:
+    """Sends TERM to the process groups, and KILL to what is left after ten seconds."""
+    for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+        ends = time.monotonic() + patience
+        while any(map(_group_lives, pids)) and time.monotonic() < ends:
+            time.sleep(0.1)
+
+
+def _group_lives(pid: int) -> bool:
+    try:
+        while os.waitpid(-pid, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        pass
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class PrivateAirflow:
+    """An Airflow that nobody else knows of.
+
+    :param home: its folder; emptied at the start.
+    :param dags: the folder of the Dag files.
+    :param connections: Airflow Connections as JSON fields, by id.
+    :param config: further configuration, as environment variables.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        dags: Path,
+        *,
+        connections: Mapping[str, Mapping[str, Any]],
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.port, log_port, trigger_port = free_ports(3)
+        self.url = f"http://localhost:{self.port}"
+        self.processes = Processes(home)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        self.env = {
+            **kept,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "AIRFLOW_HOME": str(home),
+            # Four components write to one SQLite file; by default a write that waits for 5 s ends its component.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_port),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "NO_COLOR": "1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            **{f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(told) for conn_id, told in connections.items()},
+            **(config or {}),
+        }
+
+    def __enter__(self) -> PrivateAirflow:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.processes.stop()
+
+    def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Makes the database, starts every component, and waits until all are healthy."""
+        stop_recorded(self.home)
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        tell("making Airflow's database")
+        made = subprocess.run(
+            [sys.executable, "-m", "airflow", "db", "migrate"], env=self.env, capture_output=True, text=True
+        )
+        if made.returncode != 0:
+            raise RuntimeError(f"airflow db migrate failed:\n{made.stdout[-3000:]}\n{made.stderr[-3000:]}")
+        for component in COMPONENTS:
+            tell(f"starting the {component}")
+            self.start_component(component)
+        tell("waiting until all of them are healthy")
+        self.wait_until(self.is_healthy, "Airflow is healthy", 120)
+
+    def start_component(self, component: str, name: str | None = None) -> None:
+        """Starts a component; ``name`` tells a second one of a kind from the first."""
+        self.processes.start(name or component, [sys.executable, "-m", "airflow", component], self.env)
+
+    def is_healthy(self) -> bool:
+        health = self.get("/api/v2/monitor/health")
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        return all(health[part]["status"] == "healthy" for part in parts)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GETs from Airflow's REST API; a connection error counts as an empty answer."""
+        answer = requests.get(f"{self.url}{path}", params=params, timeout=20)
+        answer.raise_for_status()
+        return answer.json()
+
+    def send(self, method: str, path: str, body: Any) -> Any:
+        answer = requests.request(method, f"{self.url}{path}", json=body, timeout=20)
+        if not answer.ok:
+            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+    def wait_until(self, holds: Callable[[], Any], what: str, seconds: float) -> Any:
+        """Waits until the condition holds and returns its value."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            with contextlib.suppress(requests.RequestException):
+                value = holds()
+                if value:
+                    return value
+            if dead := self.processes.dead():
+                raise RuntimeError(f"The {', '.join(dead)} ended by itself:\n{self.last_words(dead[0])}")
+            time.sleep(0.2)
+        raise TimeoutError(f"{what}: not so after {seconds:.0f} s")
+
+    def last_words(self, name: str) -> str:
+        return (self.home / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Starts a run of the Dag, once Airflow knows the Dag, and returns its id."""
+        self.wait_until(lambda: self.known(dag_id), f"Airflow knows the Dag {dag_id}", 90)
+        run = self.send("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": dict(conf or {})})
+        return str(run["dag_run_id"])
+
+    def known(self, dag_id: str) -> bool:
+        return any(dag["dag_id"] == dag_id for dag in self.get("/api/v2/dags", limit=100)["dags"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")[
+            "task_instances"
+        ]
+        return sorted(found, key=lambda task: (task["task_id"], task["map_index"]))
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return str(self.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 120) -> list[dict[str, Any]]:
+        """Waits until the run has ended, and returns its task instances."""
+        self.wait_until(
+            lambda: self.run_state(dag_id, run_id) in ("success", "failed"), f"the run of {dag_id} ends", seconds
+        )
+        return self.tasks(dag_id, run_id)
+
+    def xcom(self, task: Mapping[str, Any], key: str) -> Any:
+        """The value of one of the task's XComs, or ``None``."""
+        path = (
+            f"/api/v2/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
+            f"/xcomEntries/{key}"
+        )
+        try:
+            return self.get(path, map_index=task["map_index"])["value"]
+        except requests.HTTPError:
+            return None
+
+    def logs(self) -> Iterator[Path]:
+        """Every log file of tasks and components."""
+        yield from self.home.glob("*.log")
+        yield from (self.home / "logs").rglob("*.log")

@@ -1,0 +1,193 @@
+"""The sandbox is strict where Zilliant is, and does the harm that it is asked for."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+import requests
+
+from airflow_provider_zilliant.sandbox import Sandbox
+from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Refused, Zilliant, token_response
+
+BODY = {"descriptor": "PLATFORM_CUSTOM_WORKFLOW", "parameters": {"WORKFLOW_AUTOMATION_ID": "P"}}
+LOGIN = {"grant_type": "password", "username": "me", "password": "pw", "client_id": "c", "client_secret": "s"}
+
+
+def headers(token: object = None, host: str | None = OAUTH_HOST) -> dict[str, str]:
+    token = token_response("token", issued_at=0) if token is None else token
+    encoded = base64.b64encode(json.dumps(token).encode()).decode()
+    return {"Authorization": f"OAuth {encoded}"} | ({"X-Forwarded-Host": host} if host else {})
+
+
+def post(sandbox: Sandbox, body: object = BODY, **how: object) -> requests.Response:
+    how.setdefault("headers", headers())
+    return requests.post(f"{sandbox.url}/v1/JobWorkflow/Authorized", json=body, timeout=5, **how)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {**BODY, "descriptor": ""},
+        {**BODY, "descriptor": 5},
+        {**BODY, "scope": ""},
+        {**BODY, "scope": None},
+        {**BODY, "scope": 5},
+        {**BODY, "extra": "x"},
+        {"descriptor": "D"},
+        {"descriptor": "D", "parameters": {}},
+        {"descriptor": "D", "parameters": {"WORKFLOW_AUTOMATION_ID": ""}},
+        {"descriptor": "D", "parameters": {"WORKFLOW_AUTOMATION_ID": "P", "x": 1}},
+        {"descriptor": "D", "parameters": {"WORKFLOW_AUTOMATION_ID": "P", "sandbox_seconds": "soon"}},
+    ],
+)
+def test_a_bad_body_is_a_400_that_says_why(sandbox, body):
+    answer = post(sandbox, body)
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+    assert sandbox.zilliant.job_records() == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        {"Authorization": "OAuth", "X-Forwarded-Host": OAUTH_HOST},
+        {"Authorization": "OAuth nonsense", "X-Forwarded-Host": OAUTH_HOST},
+        {"Authorization": "Bearer token", "X-Forwarded-Host": OAUTH_HOST},
+        {"Authorization": f"OAuth {base64.b64encode(b'token').decode()}", "X-Forwarded-Host": OAUTH_HOST},
+        headers({"access_token": "token"}),
+        headers(host=None),
+        headers(host="other.my.salesforce.com"),
+    ],
+)
+def test_a_token_that_is_not_whole_or_a_wrong_host_is_a_401_that_says_no_more(sandbox, bad):
+    answer = post(sandbox, headers=bad)
+    assert (answer.status_code, answer.content) == (401, b"")
+
+
+def test_a_scope_is_busy_until_its_job_ends(sandbox):
+    assert post(sandbox, {**BODY, "scope": "us"}).status_code == 202
+    assert post(sandbox, {**BODY, "scope": "us"}).status_code == 409
+    assert post(sandbox, {**BODY, "scope": "eu"}).status_code == 202
+
+
+def test_the_rules_of_scopes_and_queues_over_time():
+    now = 100.0
+    body = {"descriptor": "D", "parameters": {"WORKFLOW_AUTOMATION_ID": "P", "sandbox_seconds": "10"}}
+    zilliant = Zilliant(clock=lambda: now)
+    first, second = zilliant.submit(body), zilliant.submit(body)
+    assert (second.started_at, second.closed_at) == (110, 120), "jobs without a scope run one after the other"
+    assert zilliant.status(second.job_id)["startTimeStamp"] is None
+    zilliant.submit({**body, "scope": "us"})
+    with pytest.raises(Refused):
+        zilliant.submit({**body, "scope": "us"})
+    now = 110.0
+    assert zilliant.status(first.job_id)["closeStatus"] == "COMPLETED"
+    zilliant.submit({**body, "scope": "us"})
+
+    parallel = Zilliant(parallel=True, clock=lambda: now)
+    one, two = parallel.submit({**body, "scope": "us"}), parallel.submit({**body, "scope": "us"})
+    other = parallel.submit({**body, "scope": "eu"})
+    assert (one.started_at, two.started_at, other.started_at) == (110, 120, 110)
+
+
+def test_the_token_endpoint(sandbox):
+    url = f"{sandbox.url}/services/oauth2/token"
+    token = requests.post(url, data=LOGIN, timeout=5).json()
+    assert set(token) == {"access_token", "instance_url", "id", "token_type", "issued_at", "signature"}
+    assert post(sandbox, headers=headers(token)).status_code == 202
+    for missing, error in [
+        ("grant_type", "unsupported_grant_type"),
+        ("client_id", "invalid_client_id"),
+        ("client_secret", "invalid_client"),
+        ("password", "invalid_grant"),
+    ]:
+        answer = requests.post(url, data={**LOGIN, missing: ""}, timeout=5)
+        assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
+def test_the_requests_seen_hold_no_secret(sandbox):
+    token = requests.post(f"{sandbox.url}/services/oauth2/token", data=LOGIN, timeout=5).json()
+    post(sandbox, headers=headers(token))
+    shown = requests.get(f"{sandbox.url}/sandbox/requests", timeout=5)
+    assert [request["method"] for request in shown.json()] == ["POST", "POST"]
+    assert shown.json()[1]["headers"]["Authorization"] == "OAuth ***"
+    assert token["access_token"] not in shown.text
+    assert "pw" not in shown.json()[0]["body"]
+
+
+def test_a_path_that_the_api_does_not_have_is_a_404_on_record(sandbox):
+    assert requests.get(f"{sandbox.url}/v1/Nothing", timeout=5).status_code == 404
+    assert requests.get(f"{sandbox.url}/v1/JobWorkflow/Authorized", timeout=5).status_code == 405
+    assert [request["status"] for request in sandbox.zilliant.requests] == [404, 405]
+
+
+def test_oddly_sent_secrets_are_not_on_record_either(sandbox):
+    post(sandbox, headers={"Authorization": "a-token-without-a-scheme"})
+    requests.post(f"{sandbox.url}/services/oauth2/token/", data=LOGIN, timeout=5)
+    shown = requests.get(f"{sandbox.url}/sandbox/requests", timeout=5).text
+    assert "a-token-without" not in shown
+    assert '"pw"' not in shown
+    assert "pw" not in json.loads(shown)[1]["body"]
+
+
+def test_the_jobs_are_listed(sandbox):
+    job_id = post(sandbox, {**BODY, "scope": "us"}).json()["jobId"]
+    (job,) = requests.get(f"{sandbox.url}/sandbox/jobs", timeout=5).json()
+    assert (job["jobId"], job["scope"], job["workflow"], job["executionStatus"]) == (job_id, "us", "P", "OPEN")
+    status = requests.get(f"{sandbox.url}/v1/JobWorkflow/Authorized/{job_id}/Status", headers=headers(), timeout=5)
+    assert set(status.json()) == {"executionStatus", "closeStatus", "startTimeStamp", "closeTimeStamp"}
+
+
+def order(sandbox: Sandbox, **fault: object) -> requests.Response:
+    return requests.post(f"{sandbox.url}/sandbox/faults", json=fault, timeout=5)
+
+
+def test_faults_strike_what_they_are_ordered_for(sandbox):
+    assert order(sandbox, fault="status", status=503, method="POST", path="JobWorkflow", skip=1).status_code == 201
+    assert [post(sandbox).status_code for _ in range(3)] == [202, 503, 202]
+    assert requests.get(f"{sandbox.url}/sandbox/faults", timeout=5).json()["ordered"][0]["times"] == 0
+
+
+@pytest.mark.parametrize(("fault", "jobs"), [("drop", 0), ("lose_reply", 1), ("cut", 1)])
+def test_a_reply_can_be_lost_on_either_side_of_the_work(sandbox, fault, jobs):
+    order(sandbox, fault=fault)
+    with pytest.raises(requests.RequestException):
+        post(sandbox)
+    assert len(sandbox.zilliant.job_records()) == jobs
+
+
+@pytest.mark.parametrize(
+    "bad", [{}, {"fault": "explode"}, {"fault": "drop", "tmies": 2}, {"fault": "drop", "times": "two"}]
+)
+def test_a_fault_that_is_none_is_refused(sandbox, bad):
+    assert order(sandbox, **bad).status_code == 400
+
+
+def test_reset_empties_it(sandbox):
+    post(sandbox)
+    order(sandbox, fault="drop")
+    requests.post(f"{sandbox.url}/sandbox/reset", timeout=5)
+    assert (sandbox.zilliant.job_records(), sandbox.zilliant.requests, sandbox.zilliant.faults) == ([], [], [])
+
+
+def test_the_page_is_served(sandbox):
+    page = requests.get(sandbox.url, timeout=5)
+    assert page.status_code == 200
+    assert "/sandbox/jobs" in page.text
+
+
+def test_a_port_in_use_is_an_error_and_no_hang(sandbox):
+    with pytest.raises(OSError, match="in use"), Sandbox(port=sandbox.port):
+        pass
+
+
+def test_an_echo_tells_what_was_sent(sandbox):
+    order(sandbox, fault="echo", status=400)
+    token = token_response("the-token", issued_at=0)
+    assert "the-token" in post(sandbox, headers=headers(token)).json()["message"]
