@@ -50,4 +50,4 @@ $(STAMP): pyproject.toml
 
 clean:  ## Remove .venv and all that tests and demo leave behind.
 	@if [ -e $(STAMP) ]; then $(RUN) -m tests.whole.demo --stop; fi
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .environments dist
