@@ -384,16 +384,11 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         end_time = waiting.earliest(scope_ends_at, this_try.ends_at)
         if waiting.has_passed(end_time, now):
             raise self._scope_timed_out(this_try, submission, waiting_since) from busy
-        due = waiting.pause(now - waiting_since, self.poll_interval)
-        rest, ends_first = waiting.rest_before_try(end_time, now, due)
-        self.log.info(
-            "The scope of %s is busy, for %.0f s so far; %s in about %.0f s.",
-            submission,
-            now - waiting_since,
-            "giving up" if ends_first else "trying again",
-            rest,
-        )
+        since = f"The scope of {submission} is busy, for {now - waiting_since:.0f} s so far"
         if not self.deferrable:
+            due = waiting.pause(now - waiting_since, self.poll_interval)
+            rest, ends_first = waiting.rest_before_try(end_time, now, due)
+            self.log.info("%s; %s in about %.0f s.", since, "giving up" if ends_first else "trying again", rest)
             self._sleep(rest)
             if ends_first:
                 raise self._scope_timed_out(this_try, submission, waiting_since) from busy
@@ -401,6 +396,7 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         from airflow_provider_zilliant.triggers.zilliant import ZilliantScopeTrigger
 
         self._check_killed()
+        self.log.info("%s; waiting in the triggerer for this task's turn to try again.", since)
         self.defer(
             trigger=ZilliantScopeTrigger(
                 zilliant_conn_id=self.zilliant_conn_id,

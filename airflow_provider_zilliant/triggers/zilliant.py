@@ -12,11 +12,15 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_zilliant import waiting
+from airflow_provider_zilliant import line, waiting
 
 
 class ZilliantScopeTrigger(BaseTrigger):
     """Waits until a worker may try again to submit under a busy scope. It sends nothing at all.
+
+    Tasks that wait for one scope of one Connection in one triggerer stand in line
+    (:mod:`airflow_provider_zilliant.line`): only the first tries, and not while the job that holds
+    the scope is watched by a :class:`ZilliantJobTrigger`.
 
     Events: ``{"status": "retry"}`` and ``{"status": "timeout"}``, each with ``waiting_since``,
     ``end_time`` and ``resume``.
@@ -24,7 +28,7 @@ class ZilliantScopeTrigger(BaseTrigger):
     :param zilliant_conn_id: id of the Connection.
     :param scope: the busy scope; ``None`` for the environment's serial queue.
     :param waiting_since: when the scope was first found busy, in epoch seconds.
-    :param poll_interval: seconds to wait; ``None`` for adaptive.
+    :param poll_interval: seconds between tries; ``None`` for adaptive.
     :param end_time: when to give up, in epoch seconds; ``None`` for never.
     :param deferred_at: when the task was deferred, in epoch seconds; ``None`` for ``waiting_since``.
     :param resume: what the resumed worker needs, handed back as it is.
@@ -65,18 +69,17 @@ class ZilliantScopeTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Waits one interval, or until the deadline."""
-        now = time.time()
-        due = waiting.first_pause(
-            now,
-            began=self.waiting_since,
+        """Stands in the scope's line until it is this task's turn, or until the deadline."""
+        may_try = await line.turn(
+            self.zilliant_conn_id,
+            self.scope,
+            waiting_since=self.waiting_since,
             deferred_at=self.waiting_since if self.deferred_at is None else self.deferred_at,
             poll_interval=self.poll_interval,
+            end_time=self.end_time,
         )
-        rest, ends_first = waiting.rest_before_try(self.end_time, now, due)
-        await asyncio.sleep(rest)
         event = {
-            "status": "timeout" if ends_first else "retry",
+            "status": "retry" if may_try else "timeout",
             "waiting_since": self.waiting_since,
             "end_time": self.end_time,
             "resume": self.resume,
@@ -85,7 +88,7 @@ class ZilliantScopeTrigger(BaseTrigger):
 
 
 class ZilliantJobTrigger(BaseTrigger):
-    """Looks at a job until it is closed.
+    """Looks at a job until it is closed, and tells the scope's line that it does.
 
     Events: ``{"status": "closed", "job": {...}}``, ``{"status": "timeout"}`` and
     ``{"status": "error", "message": ...}``, each with ``resume``.
@@ -146,18 +149,21 @@ class ZilliantJobTrigger(BaseTrigger):
         began = deferred_at if self.accepted_at is None else self.accepted_at
         look = waiting.first_pause(now, began=began, deferred_at=deferred_at, poll_interval=self.poll_interval)
         try:
-            async with transport(self.zilliant_conn_id) as opened:
-                event = await opened.drive(
-                    waiting.watch(
-                        opened.client,
-                        self.job_id,
-                        began=began,
-                        accepted_at=self.accepted_at,
-                        poll_interval=self.poll_interval,
-                        end_time=self.end_time,
-                        before_first_look=look,
+            with line.Watch(self.zilliant_conn_id, self.scope, began) as watch:
+                async with transport(self.zilliant_conn_id) as opened:
+                    event = await opened.drive(
+                        waiting.watch(
+                            opened.client,
+                            self.job_id,
+                            began=began,
+                            accepted_at=self.accepted_at,
+                            poll_interval=self.poll_interval,
+                            end_time=self.end_time,
+                            before_first_look=look,
+                        )
                     )
-                )
+                if event["status"] == "closed":
+                    watch.closed()
         except asyncio.CancelledError:
             if not hasattr(BaseTrigger, "on_kill"):  # Airflow before 3.3 does not say why it cancels
                 self.log.warning(

@@ -1,0 +1,313 @@
+"""The scope's line: its rules, then whole crowds of tasks in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from airflow_provider_zilliant import line
+from airflow_provider_zilliant.line import Line, Waiter, Watch
+from tests import virtual_time
+from tests.virtual_time import START
+
+
+def waiter(since: float, interval: float = 10.0) -> Waiter:
+    return Waiter(since, lambda _: interval)
+
+
+def watch(accepted_at: float = 0.0) -> Watch:
+    return Watch("c", None, accepted_at)  # of no scope: it enters no line by itself
+
+
+def test_only_the_oldest_may_try_and_the_next_waits_an_interval_from_when_it_is_the_first():
+    one = Line()
+    young, old = waiter(200), waiter(100, interval=5)
+    one.enter(young, now=1000, rest=7)
+    assert young.tries_at == 1007
+    one.enter(old, now=1001, rest=3)
+    assert (old.tries_at, young.tries_at) == (1004, None)
+    one.leave(old, now=1004)
+    assert young.tries_at == 1014
+
+
+def test_who_is_refused_again_has_its_old_place():
+    one = Line()
+    old, young = waiter(100), waiter(200)
+    one.enter(old, now=1000, rest=5)
+    one.enter(young, now=1000, rest=5)
+    one.leave(old, now=1005)
+    again = waiter(100)
+    one.enter(again, now=1006, rest=5)
+    assert (again.tries_at, young.tries_at) == (1011, None)
+
+
+def test_while_the_holder_is_watched_nobody_tries_and_at_its_end_the_first_does_at_once():
+    one = Line()
+    first, second, holder = waiter(100), waiter(200), watch()
+    one.enter(first, now=1000, rest=5)
+    one.enter(second, now=1000, rest=5)
+    one.watch(holder, now=1001)
+    assert (first.tries_at, second.tries_at) == (None, None)
+    one.unwatch(holder, now=1500, closed=True)
+    assert (first.tries_at, second.tries_at) == (1500, None)
+
+
+def test_a_watch_that_ends_before_its_job_leaves_the_first_an_interval():
+    one = Line()
+    first, holder = waiter(100), watch()
+    one.watch(holder, now=1000)
+    one.enter(first, now=1000, rest=5)
+    one.unwatch(holder, now=1500, closed=False)
+    assert first.tries_at == 1510
+
+
+def test_the_holder_is_the_job_accepted_last():
+    one = Line()
+    first, earlier, holder = waiter(100), watch(500), watch(900)
+    one.enter(first, now=1000, rest=5)
+    one.watch(holder, now=1000)
+    one.watch(earlier, now=1001)
+    one.unwatch(earlier, now=1002, closed=True)
+    assert first.tries_at is None
+    one.watch(earlier, now=1003)
+    one.unwatch(holder, now=1100, closed=True)
+    assert first.tries_at == 1100
+    one.unwatch(earlier, now=1101, closed=True)
+    assert first.tries_at == 1100
+
+
+class AnyOrderOfEvents(RuleBasedStateMachine):
+    """Whoever comes, goes, watches and closes: the rules hold after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line, self.now = Line(), 1000.0
+        self.waiters: list[Waiter] = []
+        self.watches: list[Watch] = []
+
+    @rule(since=st.floats(0, 1000), interval=st.floats(0.1, 60), rest=st.floats(0, 60))
+    def enter(self, since, interval, rest):
+        self.waiters.append(waiter(since, interval))
+        self.line.enter(self.waiters[-1], self.now, rest)
+
+    @rule(which=st.integers(0))
+    def leave(self, which):
+        if self.waiters:
+            self.line.leave(self.waiters.pop(which % len(self.waiters)), self.now)
+
+    @rule(accepted_at=st.floats(0, 1000))
+    def watch(self, accepted_at):
+        self.watches.append(watch(accepted_at))
+        self.line.watch(self.watches[-1], self.now)
+
+    @rule(which=st.integers(0), closed=st.booleans())
+    def unwatch(self, which, closed):
+        if self.watches:
+            ended = self.watches.pop(which % len(self.watches))
+            self.line.unwatch(ended, self.now, closed=closed)
+            if closed:
+                self.watches = [other for other in self.watches if other.accepted_at > ended.accepted_at]
+                if not self.watches and self.waiters:
+                    assert min(self.waiters, key=lambda one: one.since).tries_at == self.now
+
+    @rule(seconds=st.floats(0, 100))
+    def time_passes(self, seconds):
+        self.now += seconds
+
+    @invariant()
+    def never_two_at_the_head_never_one_forgotten_oldest_first(self):
+        at_the_head = [one for one in self.waiters if one.tries_at is not None]
+        if not self.waiters or self.watches:
+            assert at_the_head == []
+        else:
+            (first,) = at_the_head
+            assert first.since == min(one.since for one in self.waiters)
+
+    @invariant()
+    def nothing_is_kept_of_those_who_left(self):
+        assert self.line.is_empty == (not self.waiters and not self.watches)
+
+
+TestAnyOrderOfEvents = AnyOrderOfEvents.TestCase
+TestAnyOrderOfEvents.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def turn(since: float, **how) -> asyncio.Task[bool]:
+    given = {"deferred_at": time.time(), "poll_interval": None, "end_time": None, **how}
+    return asyncio.ensure_future(line.turn("c", "us", waiting_since=since, **given))
+
+
+def test_the_oldest_goes_first_and_each_next_one_after_an_interval_of_its_own():
+    async def main():
+        ends = {}
+        turns = {since: turn(START + since, poll_interval=10) for since in (3, 1, 2)}
+        for since, task in turns.items():
+            task.add_done_callback(lambda _, since=since: ends.setdefault(since, time.time() - START))
+        assert all(await asyncio.gather(*turns.values()))
+        assert list(ends) == [1, 2, 3]
+        assert ends[2] - ends[1] == pytest.approx(10.5, abs=0.51)
+        assert ends[3] - ends[2] == pytest.approx(10.5, abs=0.51)
+
+    virtual_time.run(main())
+
+
+def test_scopes_and_connections_have_lines_of_their_own():
+    async def main():
+        began = time.time()
+        how = {"waiting_since": began, "deferred_at": began, "poll_interval": 10, "end_time": None}
+        await asyncio.gather(*(line.turn(*whose, **how) for whose in [("c", "us"), ("c", "eu"), ("d", "us")]))
+        assert time.time() - began < 11.1
+        assert line._lines_here() == {}
+
+    virtual_time.run(main())
+
+
+def test_the_deadline_ends_the_wait_of_whoever_stands_behind():
+    async def main():
+        first, second = turn(START - 9, poll_interval=60), turn(START, poll_interval=1, end_time=START + 5)
+        assert await second is False
+        assert time.time() == pytest.approx(START + 5)
+        assert not first.done()
+        assert await first is True
+
+    virtual_time.run(main())
+
+
+def test_a_restarted_triggerer_lets_the_line_gather_before_anyone_tries():
+    async def main():
+        order = []
+
+        async def restarted(since: float) -> None:
+            await line.turn("c", "us", waiting_since=since, deferred_at=since, poll_interval=None, end_time=None)
+            order.append(since)
+
+        waits = []
+        for since in (START - 100, START - 300, START - 200):  # Airflow starts them one after the other, in any order
+            waits.append(asyncio.ensure_future(restarted(since)))
+            await asyncio.sleep(0.6)
+        await asyncio.gather(*waits)
+        assert order == sorted(order)
+
+    virtual_time.run(main())
+
+
+@dataclass
+class Zilliant:
+    """One scope of an environment that refuses a second job, and what was sent to it."""
+
+    holder_ends: float = 0.0
+    posts: int = 0
+    accepted: list[int] = field(default_factory=list)
+
+    def post(self, who: int, seconds: float) -> bool:
+        self.posts += 1
+        if time.time() < self.holder_ends:
+            return False
+        self.holder_ends = time.time() + seconds
+        self.accepted.append(who)
+        return True
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of the crowd: when it starts, how long its job and the start of a worker take, when it is killed."""
+
+    starts: float
+    job: float
+    worker: float
+    watches: bool = True
+    killed: float | None = None
+
+
+async def live(number: int, task: Task, zilliant: Zilliant, notes: list[str]) -> None:
+    """What operator and triggers do, with a worker that takes its time to start."""
+    await asyncio.sleep(task.starts)
+    since = None
+    while not zilliant.post(number, task.job):
+        since = time.time() if since is None else since
+        deferred_at = time.time()
+        await asyncio.sleep(0.3)
+        here = line._lines_here()
+        assert await line.turn(
+            "c", "us", waiting_since=since, deferred_at=deferred_at, poll_interval=None, end_time=None
+        )
+        left = here.get(("c", "us"))
+        if left is not None and any(other.since < since for other in left._waiters):
+            notes.append(f"{number} tried before its turn")
+        await asyncio.sleep(task.worker)
+    accepted_at = time.time()
+    if task.watches:
+        await asyncio.sleep(0.3)
+        with line.Watch("c", "us", accepted_at) as watched:
+            for _ in range(math.ceil(task.job / 5)):
+                await asyncio.sleep(5)
+            watched.closed()
+
+
+def crowd(tasks: list[Task]) -> tuple[Zilliant, list[str]]:
+    async def main() -> tuple[Zilliant, list[str]]:
+        zilliant, notes = Zilliant(), []
+        lives = [asyncio.ensure_future(live(number, task, zilliant, notes)) for number, task in enumerate(tasks)]
+        for task, life in zip(tasks, lives, strict=True):
+            if task.killed is not None:
+                asyncio.get_running_loop().call_later(task.killed, life.cancel)
+        for told in await asyncio.gather(*lives, return_exceptions=True):
+            if isinstance(told, Exception):
+                raise told
+        assert line._lines_here() == {}, "somebody is still in line"
+        return zilliant, notes
+
+    return virtual_time.run(main())
+
+
+seconds = st.floats(0, 300).map(lambda value: round(value, 1))
+whole_tasks = st.builds(
+    Task, starts=seconds, job=st.floats(0.1, 3000).map(lambda value: round(value, 1)), worker=st.floats(0.2, 4)
+)
+
+
+@given(st.lists(whole_tasks, min_size=1, max_size=30))
+@settings(max_examples=150, deadline=None)
+def test_n_tasks_that_wait_for_completion_cost_at_most_2n_minus_1_posts(tasks):
+    zilliant, notes = crowd(tasks)
+    assert sorted(zilliant.accepted) == list(range(len(tasks)))
+    assert zilliant.posts <= 2 * len(tasks) - 1
+    assert notes == []
+
+
+@given(
+    st.lists(
+        st.builds(
+            Task,
+            starts=seconds,
+            job=seconds,
+            worker=st.floats(0.2, 60),
+            watches=st.booleans(),
+            killed=st.none() | seconds,
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_whoever_is_killed_at_any_moment_makes_room_and_nobody_else_is_forgotten(tasks):
+    zilliant, notes = crowd(tasks)
+    survivors = {number for number, task in enumerate(tasks) if task.killed is None}
+    assert survivors <= set(zilliant.accepted)
+    assert len(zilliant.accepted) == len(set(zilliant.accepted))
+    assert notes == []
+
+
+def test_a_thousand_tasks_on_one_scope():
+    tasks = [Task(starts=number * 0.01, job=60, worker=0.5) for number in range(1000)]
+    zilliant, notes = crowd(tasks)
+    assert zilliant.posts <= 1999
+    assert zilliant.accepted[1:] == sorted(zilliant.accepted[1:])
+    assert notes == []
