@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
+import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
+from airflow_provider_zilliant import line
+from airflow_provider_zilliant.exceptions import ZilliantScopeBusyError
+from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 from airflow_provider_zilliant.transports import aio
 from airflow_provider_zilliant.triggers.zilliant import ZilliantJobTrigger, ZilliantScopeTrigger
 from tests.conftest import LOGIN
@@ -127,6 +134,104 @@ async def test_a_cancelled_trigger_leaves_no_session_behind(hook):
         await asyncio.gather(*tasks, return_exceptions=True)
         assert aio._shared[asyncio.get_running_loop()] == {}
         gc.collect()
+
+
+async def test_ten_thousand_triggers_leave_nothing_behind(hook):
+    """Some look, some only wait, half are killed: afterwards there is no session, line, task or socket more."""
+    closed = hook.run_workflow("P", parameters={"sandbox_seconds": "0"})
+    still_open = hook.run_workflow("P", scope="us", parameters={"sandbox_seconds": "600"})
+    here = asyncio.get_running_loop()
+    counts = []
+
+    async def a_thousand() -> None:
+        now = time.time()
+        ending = [job_trigger(closed, poll_interval=0.01) for _ in range(20)]
+        ending += [ZilliantScopeTrigger("zilliant_default", f"s{n}", now, 0.01) for n in range(480)]
+        waiting = [job_trigger(still_open, scope="us", poll_interval=0.2 if n < 20 else 60) for n in range(250)]
+        waiting += [ZilliantScopeTrigger("zilliant_default", "us", now + n) for n in range(250)]
+        tasks = [asyncio.create_task(event_of(trigger)) for trigger in waiting]
+        await asyncio.gather(*(event_of(trigger) for trigger in ending))
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(10):
+            await a_thousand()
+            assert aio._shared[here] == {}
+            assert line._lines_here() == {}
+            gc.collect()
+            await asyncio.sleep(0)
+            sockets = sum(kept.status == "ESTABLISHED" for kept in psutil.Process().net_connections())
+            counts.append((len(gc.get_objects()), sockets, len(asyncio.all_tasks())))
+    objects, sockets, tasks = zip(*counts, strict=True)
+    assert objects[-1] - objects[2] < 2000, "a thousand triggers left objects behind"
+    assert sockets[-1] <= sockets[2]
+    assert set(tasks) == {1}
+
+
+async def test_no_trigger_costs_a_thread(hook):
+    job_id = hook.run_workflow("P", parameters={"sandbox_seconds": "60"})
+    now = time.time()
+    triggers = [job_trigger(job_id, deferred_at=0.0, poll_interval=0.5) for _ in range(200)]
+    triggers += [ZilliantScopeTrigger("zilliant_default", f"s{n}", now) for n in range(200)]
+    before = threading.active_count()
+    tasks = [asyncio.create_task(event_of(trigger)) for trigger in triggers]
+    await asyncio.sleep(1.5)
+    # The connection is read, and its token masked, in one thread, once for all; the sandbox may need one.
+    assert threading.active_count() <= before + 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def work(hook, scope: str, sent: list[bool]) -> str:
+    """What the operator does with its triggers, without a worker's start."""
+    since = None
+    while True:
+        try:
+            job_id = await asyncio.to_thread(hook.run_workflow, "P", scope=scope, parameters={"sandbox_seconds": "0.5"})
+        except ZilliantScopeBusyError:
+            sent.append(False)
+            since = time.time() if since is None else since
+            trigger = ZilliantScopeTrigger("zilliant_default", scope, since, 60.0, deferred_at=time.time())
+            assert (await event_of(trigger))["status"] == "retry"
+        else:
+            sent.append(True)
+            accepted_at = time.time()
+            event = await event_of(job_trigger(job_id, scope=scope, poll_interval=0.1, accepted_at=accepted_at))
+            assert event["job"]["closeStatus"] == "COMPLETED"
+            return job_id
+
+
+async def test_n_tasks_on_one_scope_cost_2n_minus_1_posts_and_the_next_goes_at_once(hook):
+    sent: list[bool] = []
+    count = 8
+    with contextlib.ExitStack() as stack:
+        hooks = [stack.enter_context(ZilliantHook(hook.zilliant_conn_id)) for _ in range(count)]
+        async with asyncio.timeout(55):  # whoever is not woken sits out an interval of 60 s
+            jobs = await asyncio.gather(*(work(one, "us", sent) for one in hooks))
+    assert len(set(jobs)) == sent.count(True) == count
+    assert len(sent) <= 2 * count - 1
+
+
+def test_connections_loops_and_threads_share_nothing(sandbox, connect):
+    connect(sandbox.connection(), "other")
+
+    async def opened() -> tuple[object, ...]:
+        async with aio.transport("zilliant_default") as one, aio.transport("zilliant_default") as same:
+            async with aio.transport("other") as other:
+                assert one is same
+                assert one is not other
+                line.Watch("zilliant_default", "us", 1.0).__enter__()
+                assert list(line._lines_here()) == [("zilliant_default", "us")]
+                return one, other
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: asyncio.run(opened()), range(2))
+    assert not set(first) & set(second)
 
 
 async def test_a_revoked_token_is_renewed_once_for_all(login_sandbox, connect):
