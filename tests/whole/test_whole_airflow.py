@@ -68,6 +68,16 @@ def test_a_busy_scope_is_waited_for_in_the_triggerer_and_a_worker_submits(whole_
     assert posts(zilliant, scope).count(202) == len(jobs) == 2
 
 
+def test_tasks_of_one_scope_stand_in_line(whole_airflow, zilliant, scope):
+    airflow: PrivateAirflow = whole_airflow
+    count = 6
+    run_id = airflow.trigger("one_scope", {"scope": scope, "count": count})
+    tasks = [task for task in airflow.wait_for_run("one_scope", run_id, 240) if task["task_id"] == "publish"]
+    assert [task["state"] for task in tasks] == ["success"] * count
+    assert posts(zilliant, scope).count(202) == count
+    assert len(posts(zilliant, scope)) <= 2 * count - 1
+
+
 def test_the_jobid_is_among_the_xcoms_while_the_task_still_waits(whole_airflow, zilliant, scope):
     airflow: PrivateAirflow = whole_airflow
     run_id = airflow.trigger("one_submission", {"scope": scope, "seconds": 6})

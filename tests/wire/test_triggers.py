@@ -221,13 +221,16 @@ def test_connections_loops_and_threads_share_nothing(sandbox, connect):
     connect(sandbox.connection(), "other")
 
     async def opened() -> tuple[object, ...]:
-        async with aio.transport("zilliant_default") as one, aio.transport("zilliant_default") as same:
-            async with aio.transport("other") as other:
-                assert one is same
-                assert one is not other
-                line.Watch("zilliant_default", "us", 1.0).__enter__()
+        async with (
+            aio.transport("zilliant_default") as one,
+            aio.transport("zilliant_default") as same,
+            aio.transport("other") as other,
+        ):
+            assert one is same
+            assert one is not other
+            with line.Watch("zilliant_default", "us", 1.0):
                 assert list(line._lines_here()) == [("zilliant_default", "us")]
-                return one, other
+            return one, other
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: asyncio.run(opened()), range(2))
