@@ -87,33 +87,6 @@ def earliest(*times: float | None) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def seconds_of(name: str, value: object) -> float | None:
-    """An argument that is a timedelta, a number of seconds, or ``None`` for no limit.
-
-    :raises ValueError: naming the argument.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-        raise ValueError(f"{name}: expected a timedelta or seconds, 0 or more, or None for no limit; not {value!r}")
-    return float(seconds)
-
-
-def poll_interval_of(value: object) -> float | None:
-    """The argument ``poll_interval``: seconds, more than 0, or ``None`` for adaptive.
-
-    :raises ValueError: naming the argument.
-    """
-    if value is None:
-        return None
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError(f"poll_interval: expected seconds, more than 0, or None for adaptive; not {value!r}")
-    return float(value)
-
-
 def is_transient(error: ZilliantError, since_acceptance: float | None) -> bool:
     """Whether a failed look says nothing of the job, so that another look may succeed."""
     if isinstance(error, ZilliantNotFoundError):

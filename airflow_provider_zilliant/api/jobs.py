@@ -21,6 +21,7 @@ from airflow_provider_zilliant.api.http import (
     status_line,
     without,
 )
+from airflow_provider_zilliant.arguments import DEFAULT_DESCRIPTOR
 from airflow_provider_zilliant.exceptions import (
     ZilliantConfigError,
     ZilliantError,
@@ -31,7 +32,6 @@ from airflow_provider_zilliant.exceptions import (
 )
 
 PATH = "/v1/JobWorkflow/Authorized"
-DEFAULT_DESCRIPTOR = "PLATFORM_CUSTOM_WORKFLOW"
 WORKFLOW_KEY = "WORKFLOW_AUTOMATION_ID"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_zilliant import connection_form, waiting
+from airflow_provider_zilliant import arguments, connection_form, waiting
 from airflow_provider_zilliant.api import jobs
 from airflow_provider_zilliant.api.client import Client, Flow
 from airflow_provider_zilliant.api.environment import Environment, Token, environment_of
@@ -53,7 +53,7 @@ class ZilliantHook(BaseHook):
     """
 
     conn_name_attr = "zilliant_conn_id"
-    default_conn_name = "zilliant_default"
+    default_conn_name = arguments.DEFAULT_CONN_ID
     conn_type = "zilliant"
     hook_name = "Zilliant"
 
@@ -88,7 +88,7 @@ class ZilliantHook(BaseHook):
         *,
         scope: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        descriptor: str = jobs.DEFAULT_DESCRIPTOR,
+        descriptor: str = arguments.DEFAULT_DESCRIPTOR,
     ) -> str:
         """Queues one job workflow: ``POST /v1/JobWorkflow/Authorized``.
 
@@ -171,12 +171,12 @@ class ZilliantHook(BaseHook):
         :raises ZilliantError: looking at it failed for good, as :meth:`get_job_status` tells.
         """
         now = time.time()
-        limit = waiting.seconds_of("timeout", timeout)
+        limit = arguments.seconds_of("timeout", timeout)
         event = self.watch(
             job_id,
             began=now,
             accepted_at=None,
-            poll_interval=waiting.poll_interval_of(poll_interval),
+            poll_interval=arguments.poll_interval_of(poll_interval),
             end_time=now + limit if limit is not None else None,
             before_first_look=0.0,
         )

@@ -1,4 +1,7 @@
-"""``ZilliantJobSensor``: waits for a job that somebody else submitted."""
+"""``ZilliantJobSensor``: waits for a job that somebody else submitted.
+
+As with the operator, a Dag file that names it imports nothing that only a running task needs.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,12 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
 )
 
-from airflow_provider_zilliant import waiting
-from airflow_provider_zilliant.api.jobs import status_request
+from airflow_provider_zilliant import arguments
 from airflow_provider_zilliant.exceptions import (
     ZilliantConfigError,
     ZilliantJobFailedError,
     ZilliantTimeoutError,
 )
-from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
-from airflow_provider_zilliant.operators.final_errors import final
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -52,7 +52,7 @@ class ZilliantJobSensor(BaseSensorOperator):
         self,
         *,
         job_id: str,
-        zilliant_conn_id: str = ZilliantHook.default_conn_name,
+        zilliant_conn_id: str = arguments.DEFAULT_CONN_ID,
         poll_interval: float | None = None,
         deferrable: bool = True,
         **kwargs: Any,
@@ -60,7 +60,7 @@ class ZilliantJobSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.job_id = job_id
         self.zilliant_conn_id = zilliant_conn_id
-        self.poll_interval = waiting.poll_interval_of(poll_interval)
+        self.poll_interval = arguments.poll_interval_of(poll_interval)
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> None:
@@ -68,6 +68,8 @@ class ZilliantJobSensor(BaseSensorOperator):
         if not self.deferrable:
             super().execute(context)
             return
+        from airflow_provider_zilliant import waiting
+
         now = time.time()
         if self._ended(waiting.event_of(self._look())):
             return
@@ -99,9 +101,15 @@ class ZilliantJobSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool:
         """One look."""
+        from airflow_provider_zilliant import waiting
+
         return self._ended(waiting.event_of(self._look()))
 
     def _look(self) -> JobStatus:
+        from airflow_provider_zilliant.api.jobs import status_request
+        from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
+        from airflow_provider_zilliant.operators.final_errors import final
+
         try:
             status_request(self.job_id)
         except ZilliantConfigError as error:
@@ -111,6 +119,9 @@ class ZilliantJobSensor(BaseSensorOperator):
 
     def _ended(self, event: object) -> bool:
         """Whether the job is COMPLETED; the sensor's errors where the wait ended otherwise."""
+        from airflow_provider_zilliant import waiting
+        from airflow_provider_zilliant.operators.final_errors import final
+
         if event == waiting.STILL_OPEN:
             self.log.info("Job %s is open.", self.job_id)
             return False

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_zilliant import exceptions, waiting
+from airflow_provider_zilliant import arguments, exceptions, waiting
 from airflow_provider_zilliant.api.client import Client, Now, ReadConnection, Send, Sleep
 from airflow_provider_zilliant.api.environment import environment_of
 from airflow_provider_zilliant.api.http import NoReply, Reply
@@ -205,16 +205,16 @@ def test_an_error_keeps_its_type_on_its_way_through_an_event(name):
     ("value", "seconds"), [(None, None), (0, 0.0), (90, 90.0), (1.5, 1.5), (timedelta(hours=24), 86400.0)]
 )
 def test_a_limit_is_a_timedelta_seconds_or_none(value, seconds):
-    assert waiting.seconds_of("timeout", value) == seconds
+    assert arguments.seconds_of("timeout", value) == seconds
 
 
 @pytest.mark.parametrize("value", [-1, True, "5", float("nan"), float("inf"), timedelta(seconds=-1)])
 def test_a_wrong_limit_is_named(value):
     with pytest.raises(ValueError, match="scope_timeout"):
-        waiting.seconds_of("scope_timeout", value)
+        arguments.seconds_of("scope_timeout", value)
 
 
 @pytest.mark.parametrize("value", [0, -1, True, "5", float("nan"), float("inf")])
 def test_a_wrong_poll_interval_is_named(value):
     with pytest.raises(ValueError, match="poll_interval"):
-        waiting.poll_interval_of(value)
+        arguments.poll_interval_of(value)
