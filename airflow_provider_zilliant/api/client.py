@@ -30,38 +30,38 @@ T = TypeVar("T")
 CONNECT_BACKOFF = (1.0, 2.0)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Send:
     """Send the request; the result is its :class:`Reply` or :class:`NoReply`."""
 
     request: Request
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ReadConnection:
     """Read the Airflow Connection anew; the result is its :class:`Environment`."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Now:
     """The result is the present time in epoch seconds."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sleep:
     """Let these many seconds pass."""
 
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Mask:
     """From now on, let no log show the token."""
 
     token: Token
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Alone:
     """Drive the flow while no other flow that shares the tokens does the same; the result is the flow's."""
 

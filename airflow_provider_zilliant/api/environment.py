@@ -82,14 +82,8 @@ class Environment:
 
     def sign(self, request: Request, token: Token | None) -> Request:
         """The request addressed to this environment, with the token in its headers."""
-        return self._route(
-            replace(
-                request,
-                url=self.base_url + request.url,
-                headers=self.headers(token),
-                secrets=self._secrets | (token.secrets if token else frozenset()),
-            )
-        )
+        secrets = self._secrets | token.secrets if token else self._secrets
+        return self._request(request.method, self.base_url + request.url, self.headers(token), secrets, request.json)
 
     def login_request(self) -> Request:
         """``POST /services/oauth2/token``, form-encoded, to the login server."""
@@ -103,11 +97,18 @@ class Environment:
             "client_secret": login.client_secret,
         }
         headers = {"Accept": "application/json", "User-Agent": f"airflow-provider-zilliant/{__version__}"}
-        request = Request("POST", login.url + TOKEN_PATH, form=form, headers=headers, secrets=self._secrets)
-        return self._route(request)
+        return self._request("POST", login.url + TOKEN_PATH, headers, self._secrets, form=form)
 
-    def _route(self, request: Request) -> Request:
-        return replace(request, verify=self.verify, proxies=dict(self.proxies) or None)
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        secrets: frozenset[str],
+        json: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Request:
+        return Request(method, url, json, form, headers, self.verify, dict(self.proxies) or None, secrets)
 
     @cached_property
     def _secrets(self) -> frozenset[str]:

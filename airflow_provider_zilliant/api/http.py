@@ -66,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. ``headers`` have lower-case names, ``at`` is epoch seconds."""
+    """What came back. ``headers`` are found under lower-case names, ``at`` is epoch seconds."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -310,6 +310,8 @@ def status_of(job_id: str, told: object, secrets: frozenset[str] = frozenset()) 
 
 def _word(value: object, secrets: frozenset[str]) -> str:
     """A status word, made fit for messages; what is no text at all is named by its type."""
+    if value in ("OPEN", "CLOSED", "COMPLETED"):
+        return str(value)
     text = value if isinstance(value, str) else type(value).__name__
     return shorten(without(secrets, text)).upper()
 

@@ -51,14 +51,14 @@ class AsyncTransport:
         self.client = Client(tokens)
         self.users = 0
         self._conn_id = conn_id
-        self._alone = asyncio.Lock()
+        self._alone, self._reading = asyncio.Lock(), asyncio.Lock()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=POOL_SIZE),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
         )
         self._routes: dict[str, str | None] = {}
-        self._contexts: dict[bool | str, ssl.SSLContext | bool] = {}
+        self._contexts: dict[bool | str, ssl.SSLContext] = {}
 
     async def drive(self, flow: Flow[T]) -> T:
         """Performs the flow's effects one after the other and returns what it returns."""
@@ -67,6 +67,11 @@ class AsyncTransport:
         try:
             while True:
                 effect = flow.send(result) if error is None else flow.throw(error)
+                # A thousand waits stand here: no frame is kept for a sleep but the sleep's own.
+                if type(effect) is Sleep:
+                    await asyncio.sleep(effect.seconds)
+                    result = error = None
+                    continue
                 try:
                     result, error = await self._perform(effect), None
                 except Exception as raised:
@@ -83,8 +88,6 @@ class AsyncTransport:
                 return await self._read_connection()
             case Now():
                 return time.time()
-            case Sleep(seconds):
-                return await asyncio.sleep(seconds)
             case Mask(token):
                 # It tells the triggerer's parent over a blocking channel: not in the event loop.
                 return await asyncio.to_thread(mask, token)
@@ -93,9 +96,9 @@ class AsyncTransport:
                     return await self.drive(flow)
 
     async def _send(self, request: Request) -> Reply | NoReply:
-        headers = dict(request.headers)
+        headers = request.headers
         if request.content_type is not None:
-            headers["Content-Type"] = request.content_type
+            headers = {**headers, "Content-Type": request.content_type}
         try:
             async with self._session.request(
                 request.method,
@@ -103,28 +106,25 @@ class AsyncTransport:
                 data=request.body,
                 headers=headers,
                 allow_redirects=False,
-                ssl=self._context(request.verify),
+                ssl=await self._context(request),
                 proxy=self._route(request),
             ) as response:
                 body = await response.read()
         # Not ClientError alone: whatever the reason, no answer is no answer.
         except Exception as error:
             return NoReply.because(error, request, sent=True)
-        names = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, names, body, at=time.time(), secrets=request.secrets)
+        return Reply(response.status, response.headers, body, at=time.time(), secrets=request.secrets)
 
-    def _context(self, verify: bool | str) -> ssl.SSLContext | bool:
+    async def _context(self, request: Request) -> ssl.SSLContext | bool:
         """TLS as the worker's ``requests`` does it: the same authorities, the same environment variables."""
+        verify = request.verify
+        if verify is False or not request.url.startswith("https:"):
+            return bool(verify)
         if verify not in self._contexts:
-            if verify is False:
-                self._contexts[verify] = False
-            else:
-                named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-                path = verify if isinstance(verify, str) else named or str(DEFAULT_CA_BUNDLE_PATH)
-                is_folder = os.path.isdir(path)
-                self._contexts[verify] = ssl.create_default_context(
-                    cafile=None if is_folder else path, capath=path if is_folder else None
-                )
+            async with self._reading:
+                if verify not in self._contexts:
+                    # Reading the authorities takes some 50 ms: not in the event loop.
+                    self._contexts[verify] = await asyncio.to_thread(_context_of, verify)
         return self._contexts[verify]
 
     def _route(self, request: Request) -> str | None:
@@ -154,6 +154,13 @@ class AsyncTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _context_of(verify: bool | str) -> ssl.SSLContext:
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    path = verify if isinstance(verify, str) else named or str(DEFAULT_CA_BUNDLE_PATH)
+    is_folder = os.path.isdir(path)
+    return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncTransport]] = WeakKeyDictionary()

@@ -127,8 +127,7 @@ class BlockingTransport:
             return NoReply.because(shown, request, sent=body is None or body.left)
         if response.status_code == 401:
             self._outgoing = None  # certainly not accepted, and a login and a second request may follow
-        names = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, names, response.content, at=time.time(), secrets=request.secrets)
+        return Reply(response.status_code, response.headers, response.content, at=time.time(), secrets=request.secrets)
 
     def may_have_sent(self, path: str) -> bool:
         """Whether the last request was a POST to ``path`` whose body began to leave.

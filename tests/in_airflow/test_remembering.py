@@ -52,7 +52,7 @@ def operator(**arguments) -> ZilliantRunWorkflowOperator:
 
 def run(task, store=None, **ti):
     """Runs the body of ``execute``, as Airflow's task runner does."""
-    return task._run({"ti": Ti(**ti), **({"task_state_store": store} if store is not None else {})})
+    return task.execute({"ti": Ti(**ti), **({"task_state_store": store} if store is not None else {})})
 
 
 def accepted(sandbox) -> int:
