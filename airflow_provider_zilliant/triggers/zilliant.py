@@ -13,6 +13,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_zilliant import line, waiting
+from airflow_provider_zilliant.transports import imported
 
 
 class ZilliantScopeTrigger(BaseTrigger):
@@ -142,15 +143,14 @@ class ZilliantJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Looks again and again, in ever longer intervals, until there is something to tell."""
-        from airflow_provider_zilliant.transports.aio import transport
-
         now = time.time()
         deferred_at = now if self.deferred_at is None else self.deferred_at
         began = deferred_at if self.accepted_at is None else self.accepted_at
         look = waiting.first_pause(now, began=began, deferred_at=deferred_at, poll_interval=self.poll_interval)
         try:
             with line.Watch(self.zilliant_conn_id, self.scope, began) as watch:
-                async with transport(self.zilliant_conn_id) as opened:
+                aio = await imported("airflow_provider_zilliant.transports.aio")
+                async with aio.transport(self.zilliant_conn_id) as opened:
                     event = await opened.drive(
                         waiting.watch(
                             opened.client,
