@@ -14,18 +14,26 @@ import pytest
 from tests.environments import AIRFLOWS, FOLDER, PROJECT, Environment
 
 
-def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None, timeout: float = 240) -> str:
-    """What the command says; it must end with 0."""
+def run(
+    *command: str | Path,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    timeout: float = 240,
+    only_output: bool = False,
+) -> str:
+    """What the command says, its errors and warnings included unless told otherwise; it must end with 0."""
     ran = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
         env=env,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE if only_output else subprocess.STDOUT,
         text=True,
         timeout=timeout,
     )
-    assert ran.returncode == 0, f"{command} ended with {ran.returncode}:\n{ran.stdout[-6000:]}"
+    assert ran.returncode == 0, (
+        f"{command} ended with {ran.returncode}:\n{ran.stdout[-6000:]}{(ran.stderr or '')[-3000:]}"
+    )
     return ran.stdout
 
 
