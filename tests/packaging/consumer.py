@@ -42,7 +42,7 @@ def use_the_hook(parameters: Mapping[str, str]) -> JobStatus:
         assert_type(hook.test_connection(), tuple[bool, str])
         job_id = hook.run_workflow("PublishListPrices", scope="us", parameters=parameters)
         assert_type(job_id, str)
-        hook.run_workflow("PublishListPrices", "us")  # type: ignore[misc]
+        hook.run_workflow("PublishListPrices", "us")  # type: ignore[call-arg]
         hook.run_workflow(workflow_automation_id=None)  # type: ignore[arg-type]
         hook.get_job_status(17)  # type: ignore[arg-type]
         status = hook.get_job_status(job_id)
