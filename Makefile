@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-stop test test-fast chaos check format install clean
+.PHONY: help demo demo-stop test test-fast chaos check format dist install clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,11 @@ check: $(STAMP)  ## Lint, format and types.
 format: $(STAMP)  ## Format the code.
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+dist: $(STAMP)  ## Build the wheel and the sdist into dist/, and check them.
+	rm -rf dist
+	$(RUN) -m build --installer uv
+	$(RUN) -m twine check --strict dist/*
 
 install: $(STAMP)  ## Make .venv with all that the other targets need.
 

@@ -58,9 +58,9 @@ def test_a_token_that_is_not_the_whole_response_is_refused_and_the_log_says_what
                 hook.run_workflow("P")
     assert caught.value.status_code == 401
     assert len(seen(sandbox)) == 2, "a POST is not repeated after a 401 in token mode"
-    logged = capsys.readouterr().out + caplog.text
-    assert logged.count("not a whole Salesforce token response") == 1
-    assert "only-the-access-token" not in logged
+    logs = (capsys.readouterr().out, caplog.text)  # Airflow 3 writes to one of them, Airflow 2 to both
+    assert max(log.count("not a whole Salesforce token response") for log in logs) == 1
+    assert not any("only-the-access-token" in log for log in logs)
 
 
 def test_a_wrong_oauth_host_is_refused(sandbox, connect):
