@@ -8,9 +8,11 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -87,7 +89,7 @@ def loaded(path: Path) -> Any:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:
         from airflow.models.dagbag import DagBag
-    return DagBag(dag_folder=str(path), include_examples=False)
+    return DagBag(dag_folder=str(path))
 
 
 @pytest.fixture
@@ -221,3 +223,20 @@ def test_the_readme_links_to_what_exists():
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (PROJECT / "README.md").read_text(encoding="utf-8"))
     assert targets
     assert not [target for target in targets if not (PROJECT / target).exists()]
+
+
+def test_the_site_is_built_without_a_warning_and_needs_no_other_server(tmp_path):
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    assert built.stderr == ""
+    pages = [page.read_text(encoding="utf-8") for page in tmp_path.rglob("*.html")]
+    assert any("ZilliantRunWorkflowOperator" in page for page in pages)
+    fetched = [
+        url for page in pages for url in re.findall(r"""<(?:script|img|iframe|link)[^>]*(https?://[^"' >]+)""", page)
+    ]
+    assert not fetched
+    assert not [page for page in pages if re.search(r":(class|meth|func|attr|mod):`", page)]
