@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-stop test test-fast chaos check format dist install clean
+.PHONY: help demo demo-stop test test-fast chaos check format dist docs install clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,10 @@ dist: $(STAMP)  ## Build the wheel and the sdist into dist/, and check them.
 	$(RUN) -m build --installer uv
 	$(RUN) -m twine check --strict dist/*
 
+docs: $(STAMP)  ## Build the documentation into site/; a warning is an error.
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet --strict
+	@echo "Built: site/index.html"
+
 install: $(STAMP)  ## Make .venv with all that the other targets need.
 
 # The stamp comes last: an installation that was interrupted is done again.
@@ -55,4 +59,4 @@ $(STAMP): pyproject.toml
 
 clean:  ## Remove .venv and all that tests and demo leave behind.
 	@if [ -e $(STAMP) ]; then $(RUN) -m tests.whole.demo --stop; fi
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .environments dist
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .environments dist site

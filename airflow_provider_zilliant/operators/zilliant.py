@@ -34,8 +34,8 @@ class ZilliantRunWorkflowOperator(BaseOperator):
     :param scope: concurrency scope; ``None`` for the environment's serial queue. (templated)
     :param parameters: arguments of the workflow, text to text; finite numbers are sent as their
         decimal text. (templated)
-    :param descriptor: workflow descriptor identifier. (templated)
-    :param zilliant_conn_id: id of the Airflow Connection. (templated)
+    :param descriptor: workflow descriptor identifier; ``PLATFORM_CUSTOM_WORKFLOW`` unless given. (templated)
+    :param zilliant_conn_id: id of the Airflow Connection; ``zilliant_default`` unless given. (templated)
     :param on_scope_busy: what to do while another job of the scope is in progress: ``"wait"``,
         ``"fail"`` with :class:`ZilliantScopeBusyError`, or ``"skip"`` the task.
     :param scope_timeout: longest wait for a busy scope, counted from the first refusal: timedelta or
