@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from airflow.providers.common.compat.sdk import timeout as time_limit
 
-from airflow_provider_zilliant import waiting
+from airflow_provider_zilliant import telemetry, waiting
 from airflow_provider_zilliant.api.http import PAGE, shorten
 from airflow_provider_zilliant.api.jobs import JobStatus, Submission, submission_of
 from airflow_provider_zilliant.exceptions import (
@@ -77,7 +77,6 @@ class Attempt:
         self._ti = context["ti"]
         limit = task.execution_timeout
         self._try = Try(self._ti.try_number, time.time() + limit.total_seconds() if limit is not None else None)
-        self._job_id: str | None = None
         # Airflow before 3.3 has no task state: then nothing is remembered.
         self._ledger = Ledger(context.get("task_state_store") if task.durable else None)
 
@@ -112,17 +111,11 @@ class Attempt:
             if self._is_later_than(deferred):
                 return self.begin()
             self._try = deferred
-        job_id = told.get("job_id")
-        self._job_id = job_id if isinstance(job_id, str) else None
+        job = told.get("job")
+        job_id = job.get("jobId") if isinstance(job, Mapping) else told.get("job_id")
+        self._task.job_id = job_id if isinstance(job_id, str) else None
         with self._accepted():
             return self._completed(event)
-
-    def tell_what_runs_on(self) -> None:
-        """The task was killed. The API has no cancel, so all that is left is to name the job."""
-        if self._job_id is not None:
-            self._task.log.warning(
-                "This task was killed. Job %s runs on in Zilliant: the API cannot cancel it.", self._job_id
-            )
 
     def _is_later_than(self, deferred: Try) -> bool:
         """Whether this is a later try than the deferred one, and so begins at the beginning.
@@ -151,12 +144,14 @@ class Attempt:
                 if job is None:
                     try:
                         job = self._submit(hook)
+                        if waiting_since is not None:
+                            telemetry.scope_was_busy(self._submission, since=waiting_since, until=job.at)
                     except ZilliantScopeBusyError as busy:
                         waiting_since = time.time() if waiting_since is None else waiting_since
                         self._wait_for_scope(busy, waiting_since)
                         hook.close()  # no POST on a connection that idled: it may be half closed by now
                         continue
-                self._job_id = job.job_id
+                self._task.job_id = job.job_id
                 with self._accepted():
                     self._check_killed()
                     if self._task.do_xcom_push:
@@ -212,27 +207,32 @@ class Attempt:
         ti = self._ti
         tries = ti.try_number, ti.max_tries if self._ledger.remembers else 0
         self._task.log.info("Submitting %s to %s.", self._submission, base_url)
+        began = time.time()
         try:
             self._ledger.write(Intent(*tries, time.time()))
             job_id = hook.submit(self._submission)
         except ZilliantSubmissionUnknownError as error:
+            telemetry.submitted(self._submission, "unknown", began=began, ended=time.time())
             if self._task.on_unknown_submission == "resubmit":
                 self._task.log.warning("on_unknown_submission='resubmit': the task's retries will submit again.")
                 raise
             raise self._unresolved(str(error), attempted_at=error.attempted_at) from error
         except BaseException as error:
             self._forget()  # whatever it was, no job came of it: the hook is certain
+            outcome: Literal["busy", "refused"] = "busy" if isinstance(error, ZilliantScopeBusyError) else "refused"
+            telemetry.submitted(self._submission, outcome, began=began, ended=time.time())
             if isinstance(error, ZilliantBadRequestError):
                 raise final(error) from None
             raise
         job = Job(*tries, time.time(), job_id)
-        self._job_id = job_id
+        self._task.job_id = job_id
         self._task.log.info("Zilliant accepted %s as job %s.", self._submission, job_id)
         try:
             self._ledger.write(job)
         except Exception:
             # The intent still stands, so a retry stops instead of submitting; this try knows the job and goes on.
             self._task.log.exception("Job %s runs, but could not be recorded in the task's state.", job_id)
+        telemetry.submitted(self._submission, "accepted", began=began, ended=job.at, job_id=job_id)
         return job
 
     @contextmanager
@@ -251,7 +251,7 @@ class Attempt:
             told = error if isinstance(error, ZilliantError) else ZilliantError(f"{type(error).__name__}: {error}")
             if isinstance(error, AirflowTaskTimeout):
                 told = ZilliantTimeoutError(str(error))
-            named = f" of job {self._job_id}" if self._job_id is not None else ""
+            named = f" of job {self._task.job_id}" if self._task.job_id is not None else ""
             raise final(
                 told,
                 f"{told} Nothing remembers the submission{named} (that takes Airflow 3.3 and durable=True), and a "
@@ -373,7 +373,13 @@ class Attempt:
         job = told.get("job")
         if told.get("status") == "closed" and isinstance(job, Mapping) and self._task.do_xcom_push:
             self._ti.xcom_push(key="job_status", value={k: v for k, v in job.items() if k != "jobId"})
-        status = waiting.closed_job(event, about=str(self._submission))
+        try:
+            status = waiting.closed_job(event, about=str(self._submission))
+        except ZilliantJobFailedError as error:
+            if error.status is not None:
+                telemetry.closed(self._submission, error.status)
+            raise
+        telemetry.closed(self._submission, status)
         self._task.log.info("Job %s is COMPLETED.", status.job_id)
         return status.job_id
 
@@ -386,7 +392,7 @@ class Attempt:
 
     def _check_killed(self) -> None:
         if self._task.killed:
-            runs_on = f" Job {self._job_id} runs on in Zilliant." if self._job_id is not None else ""
+            runs_on = f" Job {self._task.job_id} runs on in Zilliant." if self._task.job_id is not None else ""
             raise ZilliantError(f"This task was killed.{runs_on}")
 
 

@@ -6,8 +6,7 @@ needs is imported when it runs (:mod:`airflow_provider_zilliant.operators.attemp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -111,36 +110,35 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         self.deferrable = deferrable
         self.durable = durable
         self.on_unknown_submission = on_unknown_submission
+        #: Whether Airflow has asked the running task to end, and the job that it has by then.
         self.killed = False
-        self._attempt: Attempt | None = None
+        self.job_id: str | None = None
 
     def execute(self, context: Context) -> str:
         """Submits, or attaches to what an earlier try submitted; waits as asked; returns the jobId."""
-        with self._attempt_in(context) as attempt:
-            return attempt.begin()
+        return self._attempt(context).begin()
 
     def resume_submission(self, context: Context, event: object = None) -> str:
         """Goes on where :class:`ZilliantScopeTrigger` ended: the scope may be free."""
-        with self._attempt_in(context) as attempt:
-            return attempt.resume_submission(event)
+        return self._attempt(context).resume_submission(event)
 
     def resume_completion(self, context: Context, event: object = None) -> str:
         """Goes on where :class:`ZilliantJobTrigger` ended: the job is closed, or the wait is over."""
-        with self._attempt_in(context) as attempt:
-            return attempt.resume_completion(event)
+        return self._attempt(context).resume_completion(event)
 
     def on_kill(self) -> None:
         """Tells which job runs on, as the API has no cancel, and lets nothing more be submitted."""
         self.killed = True
-        if self._attempt is not None:
-            self._attempt.tell_what_runs_on()
+        if self.job_id is not None:
+            self.log.warning("This task was killed. Job %s runs on in Zilliant: the API cannot cancel it.", self.job_id)
 
-    @contextmanager
-    def _attempt_in(self, context: Context) -> Iterator[Attempt]:
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> Any:
+        """The run facet ``zilliant_job``, which the OpenLineage provider asks for, also when the task failed."""
+        from airflow_provider_zilliant.lineage import lineage_of
+
+        return lineage_of(self.job_id, self.workflow_automation_id, self.scope or None)
+
+    def _attempt(self, context: Context) -> Attempt:
         from airflow_provider_zilliant.operators.attempt import Attempt
 
-        self._attempt = Attempt(self, context)
-        try:
-            yield self._attempt
-        finally:
-            self._attempt = None
+        return Attempt(self, context)

@@ -23,7 +23,12 @@ OPTIONAL = {
     "flask_appbuilder": "the form of Airflow 2.11 to 3.1, which brings it (3.1 a stand-in) and is alone in asking",
     "flask_babel": "the same",
     "wtforms": "the same",
+    "opentelemetry": "Airflow brings it; where it does not, nothing is traced",
+    "openlineage": "brought by the OpenLineage provider, which alone asks for the facet",
+    "attrs": "the same",
 }
+#: Imported inside functions only, so what it imports counts as inside a function.
+OPTIONAL_MODULES = {"airflow_provider_zilliant/lineage.py"}
 
 #: From Airflow 3.0 on, ``apache-airflow`` itself is empty and requires these, in exactly its own version.
 PARTS_OF_AIRFLOW = ("apache-airflow-core", "apache-airflow-task-sdk")
@@ -63,7 +68,8 @@ def third_party(*folders: Path) -> dict[str, list[tuple[str, bool]]]:
     for path in files:
         for module, inside in imports_of(ast.parse(path.read_text())):
             if module.partition(".")[0] not in {*sys.stdlib_module_names, PACKAGE}:
-                found.setdefault(module, []).append((path.relative_to(PROJECT).as_posix(), inside))
+                place = path.relative_to(PROJECT).as_posix()
+                found.setdefault(module, []).append((place, inside or place in OPTIONAL_MODULES))
     return found
 
 

@@ -1,0 +1,46 @@
+"""A ready ``retry_policy`` for Airflow 3.3 and later."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.sdk import ExceptionRetryPolicy
+
+
+def zilliant_retry_policy(*, retry_failed_jobs: bool = False) -> ExceptionRetryPolicy:
+    """Retries what time may mend, each after its own delay, and fails at once what it cannot.
+
+    How often stays with the task's ``retries``. An unknown outcome has no rule on purpose:
+    ``on_unknown_submission`` decides on it.
+
+    :param retry_failed_jobs: whether a job that closed, but not as COMPLETED, is submitted anew by a retry.
+    :raises ImportError: on Airflow before 3.3, which has no retry policies.
+    """
+    from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+    def rule(names: list[str], action: RetryAction, reason: str, delay: timedelta | None = None) -> RetryRule:
+        paths: list[type[BaseException] | str] = [f"airflow_provider_zilliant.exceptions.{name}" for name in names]
+        return RetryRule(exception=paths, action=action, retry_delay=delay, reason=reason)
+
+    retry, fail = RetryAction.RETRY, RetryAction.FAIL
+    return ExceptionRetryPolicy(
+        rules=[
+            rule(["ZilliantConfigError"], fail, "the Connection or an argument is wrong: somebody must mend it"),
+            rule(["ZilliantAuthError"], fail, "the token or the login was refused: somebody must renew it"),
+            rule(["ZilliantRateLimitError"], retry, "Zilliant asks for fewer requests", timedelta(minutes=5)),
+            rule(["ZilliantScopeBusyError"], retry, "the scope is busy", timedelta(minutes=10)),
+            rule(
+                ["ZilliantUnreachableError", "ZilliantServerError"],
+                retry,
+                "Zilliant cannot be reached, or has trouble of its own",
+                timedelta(minutes=1),
+            ),
+            rule(
+                ["ZilliantJobFailedError"],
+                retry if retry_failed_jobs else fail,
+                "the job failed in Zilliant; its log there tells the cause",
+            ),
+        ]
+    )
