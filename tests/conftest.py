@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib.metadata
 import json
 import os
 import shutil
@@ -32,6 +33,9 @@ os.environ |= {
 from airflow_provider_zilliant.hooks import zilliant as hook_module  # noqa: E402
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook  # noqa: E402
 from airflow_provider_zilliant.sandbox import Sandbox  # noqa: E402
+
+#: For what Airflow itself does differently under a test; the package asks for features, in ``compat.py``.
+AIRFLOW = tuple(int(part) for part in importlib.metadata.version("apache-airflow").split(".")[:2])
 
 
 @pytest.fixture(scope="session")
