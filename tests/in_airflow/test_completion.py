@@ -100,11 +100,14 @@ def test_a_token_that_is_refused_while_waiting_ends_the_wait(sandbox, run_dag, d
     assert run.failure("publish")["kinds"][0] == "ZilliantAuthError"
 
 
-def test_execution_timeout_ends_the_wait_in_the_triggerer(run_dag):
-    body = publish(parameters={"sandbox_seconds": "60"})[:-1]
+@DURABLE
+def test_execution_timeout_ends_the_wait_in_the_triggerer(sandbox, run_dag, durable, has_task_state):
+    body = publish(durable=durable, retries=1, parameters={"sandbox_seconds": "60"})[:-1]
     run = run_dag(f"{body}, execution_timeout=datetime.timedelta(seconds=2))")
     assert run.state("publish") == "failed"
-    assert run.failure("publish")["kinds"][0] == "AirflowTaskTimeout"
+    kinds = [failure["kinds"][0] for failure in run.failures]
+    assert kinds == (["AirflowTaskTimeout"] * 2 if durable and has_task_state else ["ZilliantTimeoutError"])
+    assert submissions(sandbox) == [202]
 
 
 def sensor(job_id: str, **arguments: object) -> str:

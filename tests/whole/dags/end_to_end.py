@@ -30,7 +30,7 @@ with DAG("end_to_end", schedule=None, start_date=datetime.datetime(2026, 1, 1)):
             task_id=name,
             workflow_automation_id="EndToEnd",
             scope="{{ dag_run.conf['scope'] }}",
-            parameters={"sandbox_seconds": "5", "task": name},
+            parameters={"sandbox_seconds": "8", "task": name},
             zilliant_conn_id="zilliant_end_to_end",
             wait_for_completion=True,
             poll_interval=2,
