@@ -77,8 +77,8 @@ def examine(airflow: str, python: str) -> Row:
         tell(f"{name}: end to end {row.end_to_end}")
     except Exception as error:  # one broken environment must not hide what the others say
         row.failed = True
-        row.notes.append(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
-        tell(f"{name}: {error}")
+        row.notes.append(f"{type(error).__name__}: {_first_line(error)}")
+        tell(f"FAILED: {name}:\n{traceback.format_exc()}")
     row.seconds = time.monotonic() - began
     return row
 
@@ -138,10 +138,14 @@ def _run_end_to_end(environment: Environment, airflow: str, row: Row) -> None:
         end_to_end.run_in(environment, int(airflow.split(".")[0]), folder)
     except Exception as error:
         row.failed, row.end_to_end = True, "FAILED"
-        row.notes.append(f"end to end: {str(error).strip().splitlines()[0]} (logs in {folder.relative_to(PROJECT)})")
+        row.notes.append(f"end to end: {_first_line(error)} (logs in {folder.relative_to(PROJECT)})")
         tell(f"FAILED end to end in {environment.name}:\n{traceback.format_exc()}")
     else:
         row.end_to_end = "passed"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def table(rows: Sequence[Row]) -> str:

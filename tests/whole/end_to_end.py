@@ -55,7 +55,8 @@ def check(airflow: PrivateAirflow, zilliant: Sandbox) -> None:
 
     airflow.wait_until(ended, "the run ends", 120)
     tasks = airflow.tasks(DAG_ID, run_id)
-    assert {task["task_id"]: task["state"] for task in tasks} == {"one": "success", "other": "success"}
+    states = {task["task_id"]: task["state"] for task in tasks}
+    assert states == {"one": "success", "other": "success"}, f"both succeed: {states}"
     assert all(JOB_TRIGGER in seen for seen in deferred.values()), f"both wait for their jobs deferred: {deferred}"
     assert sum(SCOPE_TRIGGER in seen for seen in deferred.values()) == 1, f"one waits for the scope: {deferred}"
     answers = [
@@ -72,4 +73,7 @@ def check(airflow: PrivateAirflow, zilliant: Sandbox) -> None:
         for key in ("job_id", "return_value"):
             assert airflow.xcom(task, key) == job["jobId"], f"XCom {key} of {task['task_id']} is its job's id"
         status = airflow.xcom(task, "job_status")
-        assert (status["executionStatus"], status["closeStatus"]) == ("CLOSED", "COMPLETED")
+        ended = (status["executionStatus"], status["closeStatus"])
+        assert ended == ("CLOSED", "COMPLETED"), (
+            f"XCom job_status of {task['task_id']} tells its job's end: {status}"
+        )
