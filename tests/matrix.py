@@ -94,8 +94,17 @@ def _versions(environment: Environment) -> tuple[str, str]:
 def _run_suite(environment: Environment, row: Row) -> None:
     log, report = (FOLDER / f"{environment.name}.{kind}" for kind in ("log", "xml"))
     report.unlink(missing_ok=True)
-    # The cache plugin's folder is one for all; the environments run side by side.
-    command = [environment.interpreter, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", *SUITE]
+    # Without the cache: its folder is one for all, and the environments run side by side.
+    command = [
+        environment.interpreter,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--durations=10",
+        f"--junitxml={report}",
+        *SUITE,
+    ]
     with log.open("w") as file:
         done = subprocess.run(
             command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=SUITE_TAKES_AT_MOST

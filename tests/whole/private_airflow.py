@@ -176,7 +176,11 @@ class PrivateAirflow:
         }
 
     def __enter__(self) -> PrivateAirflow:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.processes.stop()  # what started before the failure must not outlive it
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
