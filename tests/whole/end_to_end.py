@@ -74,6 +74,4 @@ def check(airflow: PrivateAirflow, zilliant: Sandbox) -> None:
             assert airflow.xcom(task, key) == job["jobId"], f"XCom {key} of {task['task_id']} is its job's id"
         status = airflow.xcom(task, "job_status")
         ended = (status["executionStatus"], status["closeStatus"])
-        assert ended == ("CLOSED", "COMPLETED"), (
-            f"XCom job_status of {task['task_id']} tells its job's end: {status}"
-        )
+        assert ended == ("CLOSED", "COMPLETED"), f"XCom job_status of {task['task_id']} tells its job's end: {status}"
