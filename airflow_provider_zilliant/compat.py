@@ -6,8 +6,8 @@ do not pay for this module: only tasks that run and triggers import it.
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_zilliant.ledger import Store
+
+T = TypeVar("T")
 
 #: Airflow 3.3 and later call a trigger's ``on_kill`` when its task is killed. Before, the trigger is merely
 #: cancelled, as it is when the triggerer ends.
@@ -29,6 +31,17 @@ def task_state(context: Context) -> Store | None:
     return store
 
 
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls what blocks, because it asks the triggerer's supervisor, without blocking the event loop.
+
+    Not ``asyncio.to_thread``: in Airflow 3.0 such a thread talks to the supervisor from an event loop of its own,
+    in between what the triggerer's loop says, and the triggerer dies ("Response read out of order").
+    """
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(function)(*arguments)
+
+
 async def connection_of(conn_id: str) -> Any:
     """The Airflow Connection, read without blocking the event loop.
 
@@ -38,7 +51,7 @@ async def connection_of(conn_id: str) -> Any:
         return await get_async_connection(conn_id)
     except AirflowNotFoundException:
         # Under `airflow dags test` the asynchronous look-up of Airflow 3 sees the environment's connections only.
-        return await asyncio.to_thread(BaseHook.get_connection, conn_id)
+        return await in_thread(BaseHook.get_connection, conn_id)
 
 
 async def extra_of(connection: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from airflow_provider_zilliant.api.client import (
 )
 from airflow_provider_zilliant.api.environment import Environment, Token
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.compat import connection_of, extra_of
+from airflow_provider_zilliant.compat import connection_of, extra_of, in_thread
 from airflow_provider_zilliant.transports import mask
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class AsyncTransport:
                 return time.time()
             case Mask(token):
                 # It tells the triggerer's parent over a blocking channel: not in the event loop.
-                return await asyncio.to_thread(mask, token)
+                return await in_thread(mask, token)
             case Alone(flow):
                 async with self._alone:
                     return await self.drive(flow)
