@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-stop test test-fast chaos check format dist docs install clean
+.PHONY: help demo demo-stop test test-fast test-matrix chaos check format dist docs install clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -16,11 +16,15 @@ demo: $(STAMP)  ## Publish prices in a private Airflow through an embedded Zilli
 demo-stop: $(STAMP)  ## End what `make demo UI=1` left running.
 	@$(RUN) -m tests.whole.demo --stop
 
-test: check  ## Everything: lint, types, and all tests.
+test: check  ## Everything: lint, types, all tests, and the matrix of the other Airflows and Pythons.
 	$(RUN) -m pytest
+	@$(RUN) -m tests.matrix --rest
 
 test-fast: $(STAMP)  ## The tests to run while coding: protocol and socket.
 	$(RUN) -m pytest tests/protocol tests/wire
+
+test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 to 3.3 (ONLY=3.0 for one), and a table.
+	@$(RUN) -m tests.matrix $(addprefix --only ,$(ONLY))
 
 chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
 	@$(RUN) -m tests.whole.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))

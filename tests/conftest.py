@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import importlib.metadata
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +31,15 @@ os.environ |= {
     "NO_PROXY": "127.0.0.1,localhost",
 }
 
+#: For what Airflow itself does differently under a test; the package asks for features, in ``compat.py``.
+AIRFLOW = tuple(int(part) for part in importlib.metadata.version("apache-airflow").split(".")[:2])
+
+if AIRFLOW == (3, 0):
+    # It prints every local variable of every frame with every error of a task, which takes seconds.
+    import structlog
+
+    structlog.dev.RichTracebackFormatter = lambda **_: structlog.dev.plain_traceback
+
 from airflow_provider_zilliant.hooks import zilliant as hook_module  # noqa: E402
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook  # noqa: E402
 from airflow_provider_zilliant.sandbox import Sandbox  # noqa: E402
@@ -38,6 +49,16 @@ from airflow_provider_zilliant.sandbox import Sandbox  # noqa: E402
 def airflow_home() -> Path:
     """Where the tests' Airflow lives."""
     return _HOME
+
+
+@pytest.fixture(autouse=True)
+def _forget_secrets() -> None:
+    """Airflow makes one pattern of all secrets that a process has met, again for each: most of these tests' time."""
+    for name, module in list(sys.modules.items()):
+        if name.endswith(".secrets_masker") and hasattr(module, "_secrets_masker"):
+            masker = module._secrets_masker()
+            masker.patterns.clear()
+            masker.replacer = None
 
 
 @pytest.fixture

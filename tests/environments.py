@@ -19,7 +19,7 @@ FOLDER = PROJECT / ".environments"
 #: these packages break it, which its own requirements do not say.
 AIRFLOWS: dict[str, tuple[str, ...]] = {
     "2.11": ("apache-airflow==2.11.2",),
-    "3.0": ("apache-airflow==3.0.6", "fastapi<0.118"),
+    "3.0": ("apache-airflow==3.0.6", "fastapi<0.118", "pyjwt<2.11"),
     "3.1": ("apache-airflow==3.1.8",),
     "3.2": ("apache-airflow==3.2.2", "fastapi<0.137", "svcs<26"),
     "3.3": ("apache-airflow==3.3.2",),

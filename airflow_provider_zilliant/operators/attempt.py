@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import timeout as time_limit
 from airflow_provider_zilliant import telemetry, waiting
 from airflow_provider_zilliant.api.http import PAGE, shorten
 from airflow_provider_zilliant.api.jobs import JobStatus, Submission, submission_of
+from airflow_provider_zilliant.compat import task_state
 from airflow_provider_zilliant.exceptions import (
     ZilliantBadRequestError,
     ZilliantConfigError,
@@ -77,8 +78,7 @@ class Attempt:
         self._ti = context["ti"]
         limit = task.execution_timeout
         self._try = Try(self._ti.try_number, time.time() + limit.total_seconds() if limit is not None else None)
-        # Airflow before 3.3 has no task state: then nothing is remembered.
-        self._ledger = Ledger(context.get("task_state_store") if task.durable else None)
+        self._ledger = Ledger(task_state(context) if task.durable else None)
 
     def begin(self) -> str:
         """Submits, or attaches to what an earlier try submitted; waits as asked; returns the jobId."""

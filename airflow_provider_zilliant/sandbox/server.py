@@ -237,8 +237,9 @@ class Sandbox:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
+        # Not 0, which aiohttp takes for no limit: a fault that hangs would hold up the end.
         runner = web.AppRunner(
-            application(self.zilliant), keepalive_timeout=KEEPALIVE, shutdown_timeout=0, access_log=None
+            application(self.zilliant), keepalive_timeout=KEEPALIVE, shutdown_timeout=0.1, access_log=None
         )
         try:
             self._loop.run_until_complete(runner.setup())

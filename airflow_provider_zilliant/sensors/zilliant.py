@@ -135,7 +135,6 @@ class ZilliantJobSensor(BaseSensorOperator):
         return True
 
     def _end(self, error: Exception) -> Exception:
-        never_fail = getattr(self, "never_fail", False)
-        if self.soft_fail or never_fail:
+        if self.soft_fail or self.never_fail:
             return AirflowSkipException(f"Skipped, because of {'soft' if self.soft_fail else 'never'}_fail: {error}")
         return error

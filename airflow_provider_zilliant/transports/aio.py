@@ -13,8 +13,6 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
 from airflow_provider_zilliant.api.client import (
@@ -30,6 +28,7 @@ from airflow_provider_zilliant.api.client import (
 )
 from airflow_provider_zilliant.api.environment import Environment, Token
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
+from airflow_provider_zilliant.compat import connection_of, extra_of, in_thread
 from airflow_provider_zilliant.transports import mask
 
 T = TypeVar("T")
@@ -90,7 +89,7 @@ class AsyncTransport:
                 return time.time()
             case Mask(token):
                 # It tells the triggerer's parent over a blocking channel: not in the event loop.
-                return await asyncio.to_thread(mask, token)
+                return await in_thread(mask, token)
             case Alone(flow):
                 async with self._alone:
                     return await self.drive(flow)
@@ -142,13 +141,9 @@ class AsyncTransport:
         from airflow_provider_zilliant.hooks.zilliant import environment_from, readable, require_object
 
         with readable(self._conn_id):
-            try:
-                connection = await get_async_connection(self._conn_id)
-            except AirflowNotFoundException:
-                # Under `airflow dags test` the asynchronous look-up sees the environment's connections only.
-                connection = await asyncio.to_thread(BaseHook.get_connection, self._conn_id)
+            connection = await connection_of(self._conn_id)
             require_object(connection.extra)
-            extra = await get_async_extra_dejson(connection)
+            extra = await extra_of(connection)
         self._routes.clear()
         return environment_from(connection, extra, self._conn_id, warn=log.warning)
 

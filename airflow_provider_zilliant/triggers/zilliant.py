@@ -13,6 +13,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_zilliant import line, waiting
+from airflow_provider_zilliant.compat import TRIGGERS_LEARN_OF_KILLS
 from airflow_provider_zilliant.transports import imported
 
 
@@ -165,7 +166,7 @@ class ZilliantJobTrigger(BaseTrigger):
                 if event["status"] == "closed":
                     watch.closed()
         except asyncio.CancelledError:
-            if not hasattr(BaseTrigger, "on_kill"):  # Airflow before 3.3 does not say why it cancels
+            if not TRIGGERS_LEARN_OF_KILLS:
                 self.log.warning(
                     "The wait for job %s was cancelled: its task was killed, or this triggerer ends. It runs on in "
                     "Zilliant: the API cannot cancel it.",

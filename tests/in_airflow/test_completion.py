@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 BOTH = pytest.mark.parametrize("deferrable", [True, False])
+DURABLE = pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +46,15 @@ def test_any_other_end_fails_the_task(run_dag, deferrable, result):
 
 
 @BOTH
-def test_a_job_that_takes_longer_than_timeout_fails_the_task_and_a_retry_attaches(sandbox, run_dag, deferrable):
-    run = run_dag(publish(deferrable, timeout=1, retries=1, parameters={"sandbox_seconds": "60"}))
+@DURABLE
+def test_a_job_that_takes_longer_than_timeout_fails_the_task_and_a_retry_attaches_or_is_not_made(
+    sandbox, run_dag, deferrable, durable, has_task_state
+):
+    run = run_dag(publish(deferrable, durable=durable, timeout=1, retries=1, parameters={"sandbox_seconds": "60"}))
+    remembers = durable and has_task_state
     assert run.state("publish") == "failed"
-    assert [failure["kinds"][0] for failure in run.failures] == ["ZilliantTimeoutError"] * 2
+    assert [failure["kinds"][0] for failure in run.failures] == ["ZilliantTimeoutError"] * (2 if remembers else 1)
+    assert ("would submit again" in run.failure("publish")["text"]) is not remembers
     assert submissions(sandbox) == [202]
 
 
@@ -72,11 +78,17 @@ def test_failing_looks_are_ridden_out(sandbox, run_dag, deferrable):
 
 
 @BOTH
-def test_eleven_failed_looks_fail_the_task_leave_the_job_alone_and_a_retry_attaches(sandbox, run_dag, deferrable):
+@DURABLE
+def test_eleven_failed_looks_fail_the_task_leave_the_job_alone_and_a_retry_attaches_or_is_not_made(
+    sandbox, run_dag, deferrable, durable, has_task_state
+):
     sandbox.zilliant.order_fault({"fault": "status", "status": 503, "method": "GET", "times": 11})
-    run = run_dag(publish(deferrable, poll_interval=0.1, retries=1, parameters={"sandbox_seconds": "0"}))
-    assert run.state("publish") == "success"
+    how = {"durable": durable, "poll_interval": 0.1, "retries": 1}
+    run = run_dag(publish(deferrable, **how, parameters={"sandbox_seconds": "0"}))
+    remembers = durable and has_task_state
+    assert run.state("publish") == ("success" if remembers else "failed")
     assert run.failures[0]["kinds"][0] == "ZilliantServerError"
+    assert ("would submit again" in run.failures[0]["text"]) is not remembers
     assert "left alone" in run.failures[0]["text"]
     assert submissions(sandbox) == [202]
 
@@ -88,15 +100,13 @@ def test_a_token_that_is_refused_while_waiting_ends_the_wait(sandbox, run_dag, d
     assert run.failure("publish")["kinds"][0] == "ZilliantAuthError"
 
 
-def test_execution_timeout_ends_the_wait_in_the_triggerer(run_dag):
-    body = publish(parameters={"sandbox_seconds": "60"})[:-1]
+@DURABLE
+def test_execution_timeout_ends_the_wait_in_the_triggerer(sandbox, run_dag, durable, has_task_state):
+    body = publish(durable=durable, retries=1, parameters={"sandbox_seconds": "60"})[:-1]
     run = run_dag(f"{body}, execution_timeout=datetime.timedelta(seconds=2))")
     assert run.state("publish") == "failed"
-    assert run.failure("publish")["kinds"][0] == "AirflowTaskTimeout"
-
-
-def test_without_a_record_a_task_that_loses_sight_of_its_job_is_not_retried(sandbox, run_dag):
-    run_dag(publish(timeout=0.5, retries=1, durable=False, scope=None, parameters={"sandbox_seconds": "60"}))
+    kinds = [failure["kinds"][0] for failure in run.failures]
+    assert kinds == (["AirflowTaskTimeout"] * 2 if durable and has_task_state else ["ZilliantTimeoutError"])
     assert submissions(sandbox) == [202]
 
 

@@ -81,7 +81,7 @@ def test_a_retry_returns_a_completed_job_without_waiting_for_it(sandbox, hook):
     store = remembering(Job(1, 2, time.time(), job_id))
     ti = Ti(try_number=2)
     task = operator(wait_for_completion=True)
-    assert task._run({"ti": ti, "task_state_store": store}) == job_id
+    assert task.execute({"ti": ti, "task_state_store": store}) == job_id
     assert ti.xcoms["job_status"]["closeStatus"] == "COMPLETED"
     assert accepted(sandbox) == 1
 

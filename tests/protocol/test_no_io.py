@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2] / "airflow_provider_zilliant"
 
 
+@cache
 def modules_after(statement: str) -> set[str]:
     """The top-level names and this package's modules that a fresh process has loaded after the statement."""
     script = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
@@ -28,3 +34,21 @@ def test_the_waits_and_the_ledger_know_no_transport_and_no_airflow():
 def test_provider_info_imports_nothing_heavy():
     loaded = modules_after("from airflow_provider_zilliant.get_provider_info import get_provider_info")
     assert not loaded & {"requests", "aiohttp", "airflow", "pendulum"}
+
+
+#: What every supported Airflow has; whatever else is imported, or asked for, belongs into ``compat.py``.
+EVERYWHERE = {"airflow.providers.common.compat.sdk", "airflow.triggers.base"}
+
+
+def test_what_differs_between_airflows_is_in_one_module():
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.split(".")[0] == "airflow" and name not in EVERYWHERE for name in names):
+                found.add(path.relative_to(PACKAGE).as_posix())
+        if "hasattr(" in text or "task_state_store" in text:
+            found.add(path.relative_to(PACKAGE).as_posix())
+    assert found == {"compat.py"}

@@ -15,12 +15,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import requests
-
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
 def free_ports(count: int) -> list[int]:
@@ -117,13 +115,16 @@ def _group_lives(pid: int) -> bool:
 
 
 class PrivateAirflow:
-    """An Airflow that nobody else knows of.
+    """An Airflow 3 that nobody else knows of; for an Airflow 2 see :mod:`tests.whole.private_airflow_2`.
 
     :param home: its folder; emptied at the start.
     :param dags: the folder of the Dag files.
     :param connections: Airflow Connections as JSON fields, by id.
     :param config: further configuration, as environment variables.
+    :param interpreter: the Python of the environment that it is installed in.
     """
+
+    components: ClassVar[tuple[str, ...]] = ("api-server", "scheduler", "dag-processor", "triggerer")
 
     def __init__(
         self,
@@ -132,15 +133,17 @@ class PrivateAirflow:
         *,
         connections: Mapping[str, Mapping[str, Any]],
         config: Mapping[str, str] | None = None,
+        interpreter: Path | str = sys.executable,
     ) -> None:
         self.home = home
+        self.interpreter = str(interpreter)
         self.port, log_port, trigger_port = free_ports(3)
         self.url = f"http://localhost:{self.port}"
         self.processes = Processes(home)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         self.env = {
             **kept,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "PATH": f"{Path(interpreter).parent}:{os.environ.get('PATH', '')}",
             "AIRFLOW_HOME": str(home),
             # Four components write to one SQLite file; by default a write that waits for 5 s ends its component.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
@@ -173,7 +176,11 @@ class PrivateAirflow:
         }
 
     def __enter__(self) -> PrivateAirflow:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.processes.stop()  # what started before the failure must not outlive it
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -185,20 +192,26 @@ class PrivateAirflow:
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         tell("making Airflow's database")
-        made = subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"], env=self.env, capture_output=True, text=True
-        )
-        if made.returncode != 0:
-            raise RuntimeError(f"airflow db migrate failed:\n{made.stdout[-3000:]}\n{made.stderr[-3000:]}")
-        for component in COMPONENTS:
+        self.command("db", "migrate")
+        for component in self.components:
             tell(f"starting the {component}")
             self.start_component(component)
         tell("waiting until all of them are healthy")
         self.wait_until(self.is_healthy, "Airflow is healthy", 120)
 
+    def command(self, *arguments: str) -> str:
+        """Runs ``airflow ...`` and returns what it printed."""
+        done = subprocess.run(
+            [self.interpreter, "-m", "airflow", *arguments], env=self.env, capture_output=True, text=True, timeout=180
+        )
+        if done.returncode != 0:
+            told = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            raise RuntimeError(f"airflow {' '.join(arguments[:2])} failed:\n{told}")
+        return done.stdout
+
     def start_component(self, component: str, name: str | None = None) -> None:
         """Starts a component; ``name`` tells a second one of a kind from the first."""
-        self.processes.start(name or component, [sys.executable, "-m", "airflow", component], self.env)
+        self.processes.start(name or component, [self.interpreter, "-m", "airflow", component], self.env)
 
     def is_healthy(self) -> bool:
         health = self.get("/api/v2/monitor/health")

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_zilliant import exceptions
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
-from tests.conftest import LOGIN
+from tests.conftest import AIRFLOW, LOGIN
 
 SUBMIT = "/v1/JobWorkflow/Authorized"
 
@@ -384,7 +384,9 @@ def test_a_wrong_request_timeout_is_named(timeout):
 def test_an_extra_that_is_no_json_object_is_named_and_nothing_is_sent(sandbox, monkeypatch, extra):
     fields = {**sandbox.connection(), "login": "me", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_ODD", json.dumps(fields))
-    with pytest.raises(exceptions.ZilliantConfigError, match=r"'odd': Extra"):
+    # Airflow 3.0 and 3.1 cannot read such a Connection from the environment, log why, and say that there is none.
+    told = r"'odd': The conn_id .* isn't defined" if AIRFLOW in ((3, 0), (3, 1)) else r"'odd': Extra"
+    with pytest.raises(exceptions.ZilliantConfigError, match=told):
         ZilliantHook("odd").run_workflow("P")
     assert ZilliantHook("odd").test_connection()[0] is False
     assert sandbox.zilliant.requests == []

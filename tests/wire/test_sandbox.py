@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 import requests
@@ -191,3 +192,12 @@ def test_an_echo_tells_what_was_sent(sandbox):
     order(sandbox, fault="echo", status=400)
     token = token_response("the-token", issued_at=0)
     assert "the-token" in post(sandbox, headers=headers(token)).json()["message"]
+
+
+def test_an_answer_that_hangs_does_not_hold_up_its_end():
+    with Sandbox(seed=0) as sandbox:
+        sandbox.zilliant.order_fault({"fault": "hang", "seconds": 30})
+        with pytest.raises(requests.ReadTimeout):
+            requests.post(f"{sandbox.url}/v1/JobWorkflow/Authorized", json=BODY, headers=headers(), timeout=0.2)
+        began = time.monotonic()
+    assert time.monotonic() - began < 5

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_zilliant import line
 from airflow_provider_zilliant.exceptions import ZilliantScopeBusyError
@@ -235,6 +236,21 @@ def test_connections_loops_and_threads_share_nothing(sandbox, connect):
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: asyncio.run(opened()), range(2))
     assert not set(first) & set(second)
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["task killed", "triggerer ends"])
+async def test_a_wait_that_is_killed_names_the_job_that_runs_on(hook, caplog, capsys, killed):
+    job_id = hook.run_workflow("P", parameters={"sandbox_seconds": "60"})
+    trigger = job_trigger(job_id, poll_interval=30)
+    wait = asyncio.create_task(event_of(trigger))
+    await asyncio.sleep(0.2)
+    learns_of_kills = hasattr(BaseTrigger, "on_kill")  # from 3.3 on; before, every cancellation may be a kill
+    if killed and learns_of_kills:
+        await trigger.on_kill()
+    wait.cancel()
+    await asyncio.gather(wait, return_exceptions=True)
+    logged = capsys.readouterr().out + caplog.text
+    assert (job_id in logged and "runs on" in logged) is (killed or not learns_of_kills)
 
 
 async def test_a_revoked_token_is_renewed_once_for_all(login_sandbox, connect):
