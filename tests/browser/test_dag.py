@@ -8,18 +8,10 @@ import time
 from playwright.sync_api import Page, expect
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Job
+from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
 from tests.browser.pages import Connections, Task
+from tests.browser.scenes import job_that_runs_on
 from tests.whole.private_airflow import PrivateAirflow
-
-
-def accepted(airflow: PrivateAirflow, zilliant: Sandbox) -> Job:
-    """The job of the Dag, which runs on until somebody ends it."""
-    jobs = zilliant.zilliant.jobs
-    airflow.wait_until(lambda: jobs, "Zilliant has accepted a job", 90)
-    (job,) = jobs.values()
-    job.closed_at = time.time() + 3600
-    return job
 
 
 def test_a_dag_triggered_in_the_ui_is_deferred_and_ends_and_shows_its_job(
@@ -34,7 +26,7 @@ def test_a_dag_triggered_in_the_ui_is_deferred_and_ends_and_shows_its_job(
     airflow.wait_until(lambda: airflow.known("publish_list_prices"), "Airflow knows the Dag", 90)
     task = Task(page, airflow.url)
     task.trigger("publish_list_prices", "publish")
-    job = accepted(airflow, zilliant)
+    job = job_that_runs_on(airflow, zilliant)
     task.wait_for("Deferred")
 
     task.tab("Storage")
