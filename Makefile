@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-stop test test-fast test-matrix chaos check format dist docs install clean
+.PHONY: help demo demo-stop test test-fast test-matrix chaos screenshots check format dist docs install clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,6 +28,9 @@ test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 t
 
 chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
 	@$(RUN) -m tests.whole.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+
+screenshots: $(STAMP)  ## Take the README's pictures anew, in a real browser (ONLY=sandbox for one).
+	@$(RUN) -m tests.browser.screenshots $(ONLY)
 
 check: $(STAMP)  ## Lint, format and types.
 	$(RUN) -m ruff check .

@@ -246,6 +246,7 @@ def _origin(text: str, field_name: str, *, default_scheme: str, allow_http: bool
         raise ZilliantConfigError(
             f"{field_name}: has a path or a query; expected is the bare address, such as {_example(field_name)}"
         )
+    port = port or None  # Airflow's forms and URIs take 0 for none
     if port is not None and url_port is not None and port != url_port:
         raise ZilliantConfigError(f"Port: is {port}, but {field_name} says {url_port}; leave one of them out")
     port = port if port is not None else url_port
@@ -257,7 +258,8 @@ def _origin(text: str, field_name: str, *, default_scheme: str, allow_http: bool
             "Extra allow_http to true if the network is safe without."
         )
     shown = f"[{hostname}]" if ":" in hostname else hostname
-    return f"{url.scheme}://{shown}" + (f":{port}" if port is not None else "")
+    is_default = port is None or port == {"https": 443, "http": 80}[url.scheme]
+    return f"{url.scheme}://{shown}" + ("" if is_default else f":{port}")
 
 
 def _example(field_name: str) -> str:
@@ -326,9 +328,9 @@ def _text(extra: Mapping[str, Any], key: str) -> str | None:
 
 def _flag(extra: Mapping[str, Any], key: str, *, default: bool) -> bool:
     value = extra.get(key)
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        value = value.strip().lower() == "true"
-    if value is None or value == "":
+    if isinstance(value, str):  # the form of Airflow 2.11 tests a ticked box as "y"
+        value = {"": None, "true": True, "y": True, "false": False}.get(value.strip().lower(), value)
+    if value is None:
         return default
     if not isinstance(value, bool):
         raise ZilliantConfigError(f"Extra {key}: expected true or false")
@@ -347,10 +349,10 @@ def _verify(extra: Mapping[str, Any]) -> bool | str:
 
 def _proxies(extra: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     value = extra.get("proxies")
-    if isinstance(value, str) and value.strip():
-        value = _as_response(value)
-    elif value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return ()
+    if isinstance(value, str):  # as a form saves it
+        value = _as_response(value)
     if not isinstance(value, Mapping) or not all(
         isinstance(key, str) and (key == "no_proxy" or _is_proxy(url)) for key, url in value.items()
     ):

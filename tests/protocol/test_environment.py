@@ -43,6 +43,11 @@ def authorization(password: str) -> str:
         ({"host": "https://mycompany.zilliant.com:8443/"}, "https://mycompany.zilliant.com:8443"),
         ({"host": "mycompany.zilliant.com", "port": 8443}, "https://mycompany.zilliant.com:8443"),
         ({"host": "https://mycompany.zilliant.com:8443", "port": 8443}, "https://mycompany.zilliant.com:8443"),
+        ({"host": "https://mycompany.zilliant.com", "port": 443}, "https://mycompany.zilliant.com"),
+        ({"host": "https://mycompany.zilliant.com:443"}, "https://mycompany.zilliant.com"),
+        ({"host": "https://mycompany.zilliant.com", "port": 80}, "https://mycompany.zilliant.com:80"),
+        ({"host": "https://mycompany.zilliant.com:8443", "port": 0}, "https://mycompany.zilliant.com:8443"),
+        ({"host": "http://localhost", "port": 80}, "http://localhost"),
         ({"host": "mycompany.zilliant.com", "schema": "https"}, "https://mycompany.zilliant.com"),
         ({"host": "localhost", "schema": "http", "port": 8090}, "http://localhost:8090"),
         ({"host": "http://127.0.0.1:8090"}, "http://127.0.0.1:8090"),
@@ -50,6 +55,7 @@ def authorization(password: str) -> str:
         ({"host": "::1", "schema": "http", "port": 8090}, "http://[::1]:8090"),
         ({"host": "http://zilliant.internal", "extra": {"allow_http": True}}, "http://zilliant.internal"),
         ({"host": "http://zilliant.internal", "extra": {"allow_http": "true"}}, "http://zilliant.internal"),
+        ({"host": "http://zilliant.internal", "extra": {"allow_http": "y"}}, "http://zilliant.internal"),
     ],
 )
 def test_the_base_url(fields, url):
@@ -106,6 +112,32 @@ def test_a_broken_connection_is_named_by_its_field_and_shows_no_secret(fields, n
         environment_of(**fields)
     assert isinstance(caught.value, ValueError)
     assert not any(secret in str(caught.value) for secret in ("hunter22", "hidden-secret", "tökén"))
+
+
+@pytest.mark.parametrize("empty", [None, "", " "])
+def test_what_a_form_saves_for_fields_left_empty_means_that_they_are_not_given(empty):
+    names = ("oauth_host", "client_id", "client_secret", "login_url", "verify", "proxies", "allow_http")
+    environment = environment_of(host="z.example", password=TEXT, extra=dict.fromkeys(names, empty))
+    assert environment == environment_of(host="z.example", password=TEXT)
+    assert (environment.verify, environment.proxies, environment.login) == (True, (), None)
+
+
+@pytest.mark.parametrize(
+    ("saved", "verify"),
+    [("true", True), ("True", True), ("false", False), (" FALSE ", False), (False, False), ("/ca.pem", "/ca.pem")],
+)
+def test_verify_as_a_form_saves_it(saved, verify):
+    assert environment_of(host="z.example", extra={"verify": saved}).verify == verify
+
+
+@pytest.mark.parametrize("saved", ['{"https": "http://proxy:3128"}', {"https": "http://proxy:3128"}])
+def test_proxies_as_a_form_saves_them(saved):
+    assert environment_of(host="z.example", extra={"proxies": saved}).proxies == (("https", "http://proxy:3128"),)
+
+
+def test_a_token_that_a_form_has_put_on_one_line_is_still_one():
+    pasted = json.dumps(RESPONSE, indent=2).replace("\n", "")
+    assert json.loads(base64.b64decode(authorization(pasted).removeprefix("OAuth "))) == RESPONSE
 
 
 def test_json_is_encoded_as_it_stands():

@@ -1,0 +1,1 @@
+"""The provider as people meet it: in Airflow's UI, in a real browser."""

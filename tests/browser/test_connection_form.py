@@ -1,0 +1,151 @@
+"""The connection form of Airflow 3.3: filled, tested, saved, and opened again."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from playwright.sync_api import expect
+
+from airflow_provider_zilliant.connection_form import FIELDS, PLACEHOLDERS
+from airflow_provider_zilliant.sandbox import Sandbox
+from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
+from tests.browser.pages import Connections
+from tests.browser.read_back import read_back
+from tests.whole.private_airflow import PrivateAirflow
+
+LOGIN = {"login": "publisher@example.com", "password": "the-salesforce-password"}
+CLIENT = {"client_id": "the-client", "client_secret": "the-hidden-part"}
+PROXIES = '{"https": "http://me:the-proxy-password@proxy.example:3128"}'
+
+
+def pasted(response: dict[str, str]) -> str:
+    """A token response as people copy it: over several lines."""
+    return json.dumps(response, indent=2)
+
+
+def issued(zilliant: Sandbox) -> dict[str, str]:
+    """A token response of the sandbox's, which can be revoked."""
+    return zilliant.zilliant.issue_token({"grant_type": "password", "username": "u", "password": "p", **CLIENT})
+
+
+def address(zilliant: Sandbox) -> dict[str, str]:
+    return {"host": f"http://{zilliant.host}", "port": str(zilliant.port)}
+
+
+def test_the_form_says_what_goes_where(connections: Connections):
+    connections.add("unsaved")
+    form = connections.form
+    expect(form.get_by_text("Schema", exact=True)).to_have_count(0)
+    for name in ("host", "login", "password", "port"):
+        expect(connections.standard(name)).to_have_attribute("placeholder", PLACEHOLDERS[name])
+    expect(connections.standard("password")).to_have_attribute("type", "password")
+    for name, field in FIELDS.items():
+        connections.unfold(field.section or "Extra Fields")
+        expect(form.get_by_text(field.label, exact=True)).to_be_visible()
+        expect(form.get_by_text(field.description, exact=True)).to_be_visible()
+        if field.is_secret:
+            expect(connections.extra(name)).to_have_attribute("type", "password")
+
+
+def test_the_test_button_tells_a_good_token_from_a_wrong_one_and_from_a_wrong_oauth_host(
+    connections: Connections, zilliant: Sandbox
+):
+    token = issued(zilliant)
+    connections.add("tested")
+    connections.fill({**address(zilliant), "password": pasted(token)}, {"oauth_host": OAUTH_HOST})
+    connections.save("tested")
+    good = connections.test("tested")
+
+    connections.edit("tested")
+    connections.fill({}, {"oauth_host": "other.my.salesforce.com"})
+    assert connections.save("tested")["password"] == "***", "the form does not know the password"
+    wrong_host = connections.test("tested")
+
+    zilliant.zilliant.revoke_tokens()
+    connections.edit("tested")
+    connections.fill({}, {"oauth_host": OAUTH_HOST})
+    connections.save("tested")
+    revoked = connections.test("tested")
+
+    connections.edit("tested")
+    connections.fill({"password": token["access_token"]})
+    connections.save("tested")
+    half = connections.test("tested")
+
+    assert good.is_good, good
+    assert good.message == f"{zilliant.url} accepts this connection."
+    for verdict, told in (
+        (wrong_host, f"oauth_host is other.my.salesforce.com, but the token belongs to {OAUTH_HOST}"),
+        (revoked, "expired or been revoked"),
+        (half, "not a whole Salesforce token response"),
+    ):
+        assert not verdict.is_good
+        assert told in verdict.message
+        assert told in verdict.shown, "the user reads what the hook answered"
+    for verdict in (good, wrong_host, revoked, half):
+        assert not any(token[name] in verdict.message + verdict.shown for name in ("access_token", "signature"))
+
+
+def test_a_wrong_field_is_named_without_the_id_that_airflow_makes_up_for_the_test(connections: Connections):
+    connections.add("no_host")
+    connections.fill({"port": "443", "password": "00D!token"})
+    connections.save("no_host")
+    verdict = connections.test("no_host")
+    assert not verdict.is_good
+    assert verdict.message.startswith("Host: missing.")
+
+
+def test_a_login_typed_with_every_option_is_saved_as_the_hook_reads_it_and_shows_no_secret_again(
+    connections: Connections, airflow: PrivateAirflow, zilliant: Sandbox
+):
+    secrets = (LOGIN["password"], CLIENT["client_secret"], "the-proxy-password")
+    connections.add("typed")
+    network = {"verify": "false", "proxies": PROXIES, "allow_http": True}
+    connections.fill({**address(zilliant), **LOGIN}, {"oauth_host": OAUTH_HOST, **CLIENT, **network})
+    connections.fill({}, {"login_url": zilliant.url})
+    sent = connections.save("typed")
+    assert json.loads(sent["extra"]) == {"oauth_host": OAUTH_HOST, **CLIENT, "login_url": zilliant.url, **network}
+
+    found = read_back(sys.executable, airflow.env, "typed")
+    assert found == {
+        "verdict": True,
+        "url": zilliant.url,
+        "oauth_host": OAUTH_HOST,
+        "verify": False,
+        "proxies": json.loads(PROXIES),
+    }
+
+    connections.answers.clear()
+    connections.edit("typed")
+    connections.extra("client_secret")
+    connections.extra("proxies")
+    connections.unfold("Extra Fields JSON")
+    values = connections.page.locator("input, textarea").evaluate_all("all => all.map(one => one.value)")
+    assert values.count("***") >= 1, "the password is there, and masked"
+    shown = [*values, connections.page.content(), connections.form.inner_text(), *connections.answers]
+    assert connections.answers, "the API was asked"
+    assert [secret for secret in secrets for text in shown if secret in text] == []
+
+    connections.fill({"description": "Saved again, with all secrets masked"})
+    connections.save("typed")
+    assert connections.test("typed").is_good
+    assert read_back(sys.executable, airflow.env, "typed") == found, "no secret was overwritten by its mask"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_optional_fields_left_empty_or_emptied_again_are_saved_as_none_at_all(
+    connections: Connections, airflow: PrivateAirflow, zilliant: Sandbox, touched
+):
+    conn_id = f"empty_{touched}"
+    connections.add(conn_id)
+    connections.fill({**address(zilliant), "password": pasted(issued(zilliant))}, {"oauth_host": OAUTH_HOST})
+    if touched:
+        typed = [name for name, field in FIELDS.items() if field.kind == "string" and name != "oauth_host"]
+        connections.fill({}, dict.fromkeys(typed, "x"))
+        connections.fill({}, dict.fromkeys(typed, ""))
+    connections.save(conn_id)
+    assert connections.test(conn_id).is_good
+    found = read_back(sys.executable, airflow.env, conn_id)
+    assert (found["verify"], found["proxies"]) == (True, {})
