@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-stop test test-fast test-matrix chaos screenshots check format dist docs install clean
+.PHONY: help demo demo-stop test test-fast test-matrix chaos bench screenshots check format dist docs install clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,6 +28,9 @@ test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 t
 
 chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
 	@$(RUN) -m tests.whole.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+
+bench: $(STAMP)  ## Measure against a floor and other providers, 20 minutes (PARTS="line imports ...", QUICK=1).
+	@$(RUN) -m tests.benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)
 
 screenshots: $(STAMP)  ## Take the README's pictures anew, in a real browser (ONLY=sandbox for one).
 	@$(RUN) -m tests.browser.screenshots $(ONLY)
@@ -66,4 +69,4 @@ $(STAMP): pyproject.toml
 
 clean:  ## Remove .venv and all that tests and demo leave behind.
 	@if [ -e $(STAMP) ]; then $(RUN) -m tests.whole.demo --stop; fi
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .environments dist site
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .environments .benchmarks dist site

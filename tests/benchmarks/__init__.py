@@ -1,0 +1,1 @@
+"""``make bench``: what waiting, submitting and importing cost, beside a floor and beside peers."""
