@@ -88,7 +88,8 @@ def waits_table(results: list[Result], triggers: int, scheme: str) -> str:
 
 def connections(result: Result) -> int:
     """Connections that were opened in the half that opened more."""
-    return max(result["connections"], result["connections_together"])
+    opened: list[int] = [result["connections"], result["connections_together"]]
+    return max(opened)
 
 
 def line_table(results: list[Result]) -> str:
@@ -206,28 +207,31 @@ def sections() -> list[tuple[str, str]]:
 
 
 _NOTES = {
-    "The bars": "The waits' bars are those of 1,000 triggers over plain http.",
+    "The bars": """\
+The waits' bars are those of 1,000 triggers over plain http.""",
     "Waiting": """\
-Each line was measured in a fresh process against a fresh server, which is another process. Every trigger polls every
-10 s (this provider: 10 to 11 s). *Together*: all triggers start in the same moment; otherwise they started spread over
-10 s, as tasks do. *Lag* is the largest lateness of a 5 ms sleep in the same event loop. *CPU* is that of the client's
-process over 10 s. *Connections* are those that the server saw, over 12 s (together) or 26 s (spread), whichever were
-more. *Memory* is what the process has for itself, beyond its imports. The floor is one `aiohttp` session for all, which
-sends the same requests as this provider. Over TLS, this provider is given the certificate with `verify` in Extra, its
-peers with the environment variable `SSL_CERT_FILE`. dbt Cloud knows https only: for plain http, the scheme in its URLs
-was replaced. Logging is at WARNING: the peers log every poll at INFO, which is not counted here. All Connections come
-from the environment; in a triggerer, each read of one asks Airflow's API, once a trigger for the peers.""",
+Each line was measured in a fresh process against a fresh server, which is another process. Every trigger polls
+every 10 s (this provider: 10 to 11 s). *Together*: all triggers start in the same moment; otherwise they started
+spread over 10 s, as tasks do. *Lag* is the largest lateness of a 5 ms sleep in the same event loop. *CPU* is that
+of the client's process over 10 s. *Connections* are those that the server saw, over 12 s (together) or 26 s
+(spread), whichever were more. *Memory* is what the process has for itself, beyond its imports. The floor is one
+`aiohttp` session for all and a plain coroutine for each job, which sends the same requests as this provider and, as
+plain coroutines do, keeps its last answer while it sleeps. Over TLS, this provider is given the certificate with
+`verify` in Extra, its peers with the environment variable `SSL_CERT_FILE`. dbt Cloud knows https only: for plain
+http, the scheme in its URLs was replaced. Logging is at WARNING: the peers log every poll at INFO, which is not
+counted here. All Connections come from the environment; in a triggerer, each read of one asks Airflow's API, once a
+trigger for the peers.""",
     "One scope, N tasks": """\
 All tasks start together and want one scope; jobs run for 3 to 4.8 s. Triggers, hook and server are the real ones; a
 worker takes 0.5 to 1 s to start or to resume, the triggerer 0.2 to 1 s to begin a trigger. This provider has its
-default `poll_interval`, so it looks every 5 s at most. The alternative posts, fails on a 409, and is
-retried after 5 s; it does not wait for the job. With Airflow's default `retry_delay` of five minutes it would send
-fewer requests, and leave the scope idle for minutes.""",
+default `poll_interval`, which is 5 s for short waits. The alternative posts, fails on a 409, and is retried after 5
+s; it does not wait for the job. Every POST is a worker's start, too. With Airflow's default `retry_delay` of five
+minutes it would send fewer requests, and leave the scope idle for minutes.""",
     "How late a job's end is noticed": """\
 The real wait, driven by a simulated clock: 2,000 random run times a class, `poll_interval=None`.""",
     "Submitting": """\
-`ZilliantHook.run_workflow` on a hook kept open, and `requests.Session.post` with the same body and headers, to the same
-server, in batches of 100 in turn; medians.""",
+`ZilliantHook.run_workflow` on a hook kept open, and `requests.Session.post` with the same body and headers, to the
+same server, in batches of 100 in turn; medians.""",
     "Importing the operators": """\
 After `from airflow.sdk import BaseOperator`, in fresh processes; medians of 5. *Loads*: which of `requests` and
 `aiohttp` are loaded then.""",
@@ -278,22 +282,27 @@ def _draw(file: Path) -> None:
         panel.set_title(title, fontsize=10)
         panel.invert_yaxis()
         panel.margins(x=0.2)
-        if is_log:
+        if is_log and plain:
             panel.set_xscale("log")
     posts, gaps = panels.flat[4], panels.flat[5]
+    line = kept("line")
     for who, colour in (("zilliant", "#2a6f97"), ("alternative", "#b8c0c8")):
-        of_who = [result for result in kept("line") if result["who"] == who]
+        of_who = [result for result in line if result["who"] == who]
         tasks = [result["tasks"] for result in of_who]
         name = NAMES[who].strip("*")
         posts.plot(tasks, [result["posts"] for result in of_who], "o-", color=colour, label=name)
         gaps.plot(tasks, [result["gap_median"] for result in of_who], "o-", color=colour, label=name)
     posts.set_title("POSTs for N tasks on one scope", fontsize=10)
-    gaps.set_title("seconds from a job's end to the next submission, median", fontsize=10)
+    gaps.set_title("from a job's end to the next submission, median, s", fontsize=10)
     for panel in (posts, gaps):
-        panel.set_xscale("log")
+        panel.set_xscale("log" if line else "linear")
+        panel.set_xticks(sorted({result["tasks"] for result in line}))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter("")
         panel.set_xlabel("N")
         panel.legend(frameon=False)
-    posts.set_yscale("log")
+    posts.set_yscale("log" if line else "linear")
+    gaps.set_ylim(bottom=0)
     for panel in panels.flat:
         panel.spines[["top", "right"]].set_visible(False)
     figure.suptitle("1,000 waiting triggers, a poll each 10 s, http; and N tasks on one scope")
