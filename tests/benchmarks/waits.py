@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import json
 import os
+import re
 import ssl
 import sys
 import time
@@ -23,8 +25,6 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
-
-import psutil
 
 from tests.benchmarks.common import Result, child, result_of
 from tests.benchmarks.server import Address, counts_at, serving
@@ -185,9 +185,17 @@ async def _lag(seconds: float) -> float:
 
 
 def _memory() -> int:
-    """Bytes that this process has for itself, after the garbage is gone."""
+    """Bytes of live memory of this process's own, OpenSSL's included.
+
+    Without what is free again but not yet given back, and without pages of files: those count as
+    private or shared according to what else runs on the machine.
+    """
     gc.collect()
-    return int(psutil.Process().memory_full_info().uss)
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+    told = Path("/proc/self/smaps_rollup").read_text()
+    (kilobytes,) = re.findall(r"^Anonymous: +(\d+) kB$", told, re.MULTILINE)
+    return int(kilobytes) * 1024
 
 
 async def _warm_up(row: Row, address: Address, scheme: str) -> None:
