@@ -46,7 +46,7 @@ class Bar:
 
     @property
     def is_met(self) -> bool:
-        return self.measured <= self.limit
+        return 0 < self.measured <= self.limit  # nothing costs nothing: that would be a measurement gone wrong
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -51,6 +51,7 @@ def test_imports():
 def test_a_bar():
     assert report.Bar("lag", 50, 50).is_met
     assert not report.Bar("lag", 50.1, 50).is_met
+    assert not report.Bar("memory", -5.3, 2).is_met
     assert "NOT met" in report.bars_table([report.Bar("lag", 51, 50, " ms")])
 
 
