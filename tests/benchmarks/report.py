@@ -272,18 +272,19 @@ def _draw(file: Path) -> None:
         ("CPU a poll, ms", [result["cpu_ms"] for result in plain], False),
         ("largest event-loop lag, starting together, ms", [result["start_lag_ms"] for result in plain], True),
         ("connections opened", [connections(result) for result in plain], True),
-        ("memory a trigger, kB", [result["memory_kb"] for result in plain], True),
+        ("memory a trigger, kB", [result["memory_kb"] for result in plain], False),
     )
     for panel, (title, values, is_log) in zip(panels.flat, waits, strict=False):
         names = [NAMES[result["row"]].strip("*") for result in plain]
         colours = ["#2a6f97" if result["row"] == "zilliant" else "#b8c0c8" for result in plain]
         drawn = panel.barh(names, values, color=colours)
-        panel.bar_label(drawn, fmt="%.3g", padding=3)
+        panel.bar_label(drawn, fmt=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}", padding=3)
         panel.set_title(title, fontsize=10)
         panel.invert_yaxis()
         panel.margins(x=0.2)
         if is_log and plain:
             panel.set_xscale("log")
+            panel.set_xlim(left=1)
     posts, gaps = panels.flat[4], panels.flat[5]
     line = kept("line")
     for who, colour in (("zilliant", "#2a6f97"), ("alternative", "#b8c0c8")):
