@@ -1,25 +1,25 @@
 """Waiting: many triggers in one event loop, each cell of the table in a fresh process against a fresh server.
 
-A cell has two halves, because loops that wake in step save most of what waking costs, and real
-tasks do not:
+A cell has three parts, the first two because loops that wake in step save most of what waking costs, and
+real tasks do not:
 
 1. *spread*: the triggers start one after the other over an interval, as tasks do. Then CPU time and
    polls are counted while nothing but the triggers runs; then a probe measures how late the loop is.
 2. *together*: all triggers start in the same moment, while the probe measures.
+3. *weighed*: what Python's memory holds once all of them sleep.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import json
 import os
-import re
 import ssl
 import sys
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -82,13 +82,13 @@ async def floor(address: Address, scheme: str) -> AsyncIterator[Wait]:
         connector=aiohttp.TCPConnector(limit=100, ssl=trust), headers=environment.headers(environment.token)
     ) as session:
 
+        async def is_closed(url: str) -> bool:
+            async with session.get(url) as response:
+                return bool((await response.json())["executionStatus"] == "CLOSED")
+
         async def wait(number: int, interval: float) -> None:
             url = f"{address.url(scheme)}/v1/JobWorkflow/Authorized/{_job_id(number)}/Status"
-            while True:
-                async with session.get(url) as response:
-                    status = await response.json()
-                if status["executionStatus"] == "CLOSED":
-                    return
+            while not await is_closed(url):
                 await asyncio.sleep(interval)
 
         yield wait
@@ -184,20 +184,6 @@ async def _lag(seconds: float) -> float:
     return worst
 
 
-def _memory() -> int:
-    """Bytes of live memory of this process's own, OpenSSL's included.
-
-    Without what is free again but not yet given back, and without pages of files: those count as
-    private or shared according to what else runs on the machine.
-    """
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)
-    told = Path("/proc/self/smaps_rollup").read_text()
-    (kilobytes,) = re.findall(r"^Anonymous: +(\d+) kB$", told, re.MULTILINE)
-    return int(kilobytes) * 1024
-
-
 async def _warm_up(row: Row, address: Address, scheme: str) -> None:
     """Imports, caches, code paths: all that only the first trigger of a process ever pays."""
     before = await counts_at(address)
@@ -220,12 +206,17 @@ async def measure(cell: Cell, address: Address, start: Callable[[], None]) -> Re
     row = ROWS[cell.row]
     await _warm_up(row, address, cell.scheme)
     start()
-    # The halves share a process: imports take longer than all the rest.
-    return {**asdict(cell), **await _spread(cell, row, address), **await _together(cell, row, address)}
+    # The parts share a process: imports take longer than all the rest.
+    return {
+        **asdict(cell),
+        **await _spread(cell, row, address),
+        **await _together(cell, row, address),
+        **await _weigh(cell, row, address),  # the last one, as being weighed makes everything slower
+    }
 
 
 async def _spread(cell: Cell, row: Row, address: Address) -> Result:
-    opened, memory = (await counts_at(address)).connections, _memory()
+    opened = (await counts_at(address)).connections
     async with row(address, cell.scheme) as wait:
         tasks: list[asyncio.Future[None]] = []
         for number in range(cell.triggers):
@@ -238,7 +229,6 @@ async def _spread(cell: Cell, row: Row, address: Address) -> Result:
         await asyncio.sleep(cell.interval * CPU_WINDOW)
         cpu, took = time.process_time() - cpu, time.perf_counter() - began
         after = await counts_at(address)
-        memory = _memory() - memory
         lag = await _lag(cell.interval * LAG_WINDOW)
         connections = (await counts_at(address)).connections - opened
         polls = after.requests - before.requests
@@ -246,7 +236,6 @@ async def _spread(cell: Cell, row: Row, address: Address) -> Result:
             "cpu_ms": cpu / max(polls, 1) * 1000,
             "polls_per_second": polls / took,
             "steady_lag_ms": lag * 1000,
-            "memory_kb": memory / cell.triggers / 1024,
             "connections": connections,
             "ended": await _end(tasks),
         }
@@ -265,6 +254,27 @@ async def _together(cell: Cell, row: Row, address: Address) -> Result:
             "connections_together": connections,
             "ended_together": await _end(tasks),
         }
+
+
+async def _weigh(cell: Cell, row: Row, address: Address) -> Result:
+    """Memory that Python holds for the waits, once each has looked and sleeps again.
+
+    Counted by ``tracemalloc``: what the operating system tells of a process differs by more than
+    this from run to run. OpenSSL's own memory is not in it.
+    """
+    interval = min(cell.interval, max(3.0, cell.triggers / 500))
+    async with row(address, cell.scheme) as wait:
+        gc.collect()
+        tracemalloc.start()
+        tasks = []
+        for number in range(cell.triggers):
+            tasks.append(asyncio.ensure_future(wait(number, interval)))
+            await asyncio.sleep(interval / cell.triggers / 2)
+        await asyncio.sleep(interval * 1.2)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return {"memory_kb": held / cell.triggers / 1024, "ended_weighed": await _end(tasks)}
 
 
 async def _end(tasks: list[asyncio.Future[None]]) -> str | None:
