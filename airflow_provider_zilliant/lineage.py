@@ -12,7 +12,7 @@ from airflow_provider_zilliant import __version__
 
 
 @attrs.define
-class ZilliantJobRunFacet(RunFacet):  # type: ignore[misc]
+class ZilliantJobRunFacet(RunFacet):
     """Which job the task ran.
 
     :param jobId: the job; ``None`` if no job was accepted, or it is unknown whether one was.

@@ -154,6 +154,7 @@ def watch(
             failures = 0
             if status.is_closed:
                 return event_of(status)
+            del status  # a thousand waits need not keep it while they sleep
             rest = pause(now - began, poll_interval)
         if has_passed(end_time, now):
             return {"status": "timeout", "job_id": job_id}

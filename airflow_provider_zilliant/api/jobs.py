@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -303,8 +304,8 @@ def status_of(job_id: str, told: object, secrets: frozenset[str] = frozenset()) 
         job_id=job_id,
         execution_status=execution,
         close_status=None if close is None else _word(close, secrets) or None,
-        started_at=_time(told.get("startTimeStamp")),
-        closed_at=_time(told.get("closeTimeStamp")),
+        started_at=_time_of(told.get("startTimeStamp")),
+        closed_at=_time_of(told.get("closeTimeStamp")),
     )
 
 
@@ -316,10 +317,13 @@ def _word(value: object, secrets: frozenset[str]) -> str:
     return shorten(without(secrets, text)).upper()
 
 
-def _time(value: object) -> pendulum.DateTime | None:
+def _time_of(value: object) -> pendulum.DateTime | None:
     """A timestamp in UTC; one that cannot be read is unknown, and no reason to doubt the status beside it."""
-    if not isinstance(value, str):
-        return None
+    return _parsed(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=2048)  # a job's start is told again at every look, and parsing it took a tenth of the look
+def _parsed(value: str) -> pendulum.DateTime | None:
     try:
         parsed = pendulum.parse(value, tz="UTC")
         return parsed.in_timezone("UTC") if isinstance(parsed, pendulum.DateTime) else None

@@ -82,13 +82,13 @@ async def floor(address: Address, scheme: str) -> AsyncIterator[Wait]:
         connector=aiohttp.TCPConnector(limit=100, ssl=trust), headers=environment.headers(environment.token)
     ) as session:
 
-        async def is_closed(url: str) -> bool:
-            async with session.get(url) as response:
-                return bool((await response.json())["executionStatus"] == "CLOSED")
-
         async def wait(number: int, interval: float) -> None:
             url = f"{address.url(scheme)}/v1/JobWorkflow/Authorized/{_job_id(number)}/Status"
-            while not await is_closed(url):
+            while True:
+                async with session.get(url) as response:
+                    status = await response.json()
+                if status["executionStatus"] == "CLOSED":
+                    return
                 await asyncio.sleep(interval)
 
         yield wait
