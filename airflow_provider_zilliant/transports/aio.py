@@ -161,13 +161,17 @@ _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncTransport]]
 _tokens: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, dict[Environment, Token]]] = WeakKeyDictionary()
 
 
-class transport:
+def transport(conn_id: str) -> _Shared:
     """The connection's transport in this event loop: opened for the first that needs it, closed behind the last.
 
-    An asynchronous context manager; a class, as a generator would cost each of a thousand triggers a frame.
-
     :param conn_id: id of the Airflow Connection.
+    :return: an asynchronous context manager.
     """
+    return _Shared(conn_id)
+
+
+class _Shared:
+    """One user's hold on a transport. A generator would cost each of a thousand triggers a frame."""
 
     __slots__ = ("_conn_id", "_opened")
 
