@@ -23,13 +23,15 @@ LARGEST = 300_000
 
 def connection_form(browser: Browser, airflow: PrivateAirflow, zilliant: Sandbox) -> None:
     """The form, filled as for a real environment."""
-    connections = Connections(open_page(browser), airflow.url)
+    page = open_page(browser)
+    page.set_viewport_size({"width": 1400, "height": 1100})  # the whole form, with its button
+    connections = Connections(page, airflow.url)
     connections.add("zilliant_default")
     fields = {"description": "Zilliant, production", "host": "https://mycompany.zilliant.com", "port": "443"}
     connections.fill({**fields, "password": zilliant.connection()["password"]})
-    connections.standard("port").blur()
+    connections.standard("password").blur()
     connections.form.screenshot(path=IMAGES / "connection-form.png", animations="disabled")
-    connections.page.context.close()
+    page.context.close()
 
 
 def deferred_task(browser: Browser, airflow: PrivateAirflow, zilliant: Sandbox) -> None:

@@ -36,6 +36,7 @@ def test_a_dag_triggered_in_the_ui_is_deferred_and_ends_and_shows_its_job(
 
     job.closed_at = time.time()
     task.wait_for("Success")
+    page.reload()  # the list of XComs does not follow by itself
     expect(task.told("return_value")).to_contain_text(job.job_id)
     expect(task.told("job_status")).to_contain_text("COMPLETED")
 
