@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
-
-import attrs
-from airflow.providers.openlineage.extractors import OperatorLineage
-from openlineage.client.generated.base import RunFacet
 
 from airflow_provider_zilliant import __version__
 
 
-@attrs.define
-class ZilliantJobRunFacet(RunFacet):
-    """Which job the task ran.
+def lineage_of(job_id: str | None, workflow: str, scope: str | None) -> Any:
+    """What the operator tells OpenLineage: the run facet ``zilliant_job``, with ``jobId``, ``workflow`` and ``scope``.
 
-    :param jobId: the job; ``None`` if no job was accepted, or it is unknown whether one was.
+    :param job_id: the job; ``None`` if none was accepted, or it is unknown whether one was.
     :param workflow: its workflow automation.
     :param scope: its concurrency scope, where it had one.
+    :raises ImportError: the OpenLineage provider is not installed; it alone asks for this.
     """
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
-    jobId: str | None
-    workflow: str
-    scope: str | None
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"https://pypi.org/project/airflow-provider-zilliant/{__version__}/#ZilliantJobRunFacet"
+    return OperatorLineage(run_facets={"zilliant_job": _facet()(job_id, workflow, scope)})
 
 
-def lineage_of(job_id: str | None, workflow: str, scope: str | None) -> Any:
-    """What the operator tells OpenLineage: the facet ``zilliant_job`` of the run."""
-    return OperatorLineage(run_facets={"zilliant_job": ZilliantJobRunFacet(job_id, workflow, scope)})
+@cache
+def _facet() -> type[Any]:
+    import attrs
+    from openlineage.client.generated.base import RunFacet
+
+    @attrs.define
+    class ZilliantJobRunFacet(RunFacet):
+        jobId: str | None
+        workflow: str
+        scope: str | None
+
+        @staticmethod
+        def _get_schema() -> str:
+            return f"https://pypi.org/project/airflow-provider-zilliant/{__version__}/#ZilliantJobRunFacet"
+
+    return ZilliantJobRunFacet

@@ -26,9 +26,8 @@ OPTIONAL = {
     "opentelemetry": "Airflow brings it; where it does not, nothing is traced",
     "openlineage": "brought by the OpenLineage provider, which alone asks for the facet",
     "attrs": "the same",
+    "airflow.providers.openlineage": "the same",
 }
-#: Imported inside functions only, so what it imports counts as inside a function.
-OPTIONAL_MODULES = {"airflow_provider_zilliant/lineage.py"}
 
 #: From Airflow 3.0 on, ``apache-airflow`` itself is empty and requires these, in exactly its own version.
 PARTS_OF_AIRFLOW = ("apache-airflow-core", "apache-airflow-task-sdk")
@@ -68,8 +67,7 @@ def third_party(*folders: Path) -> dict[str, list[tuple[str, bool]]]:
     for path in files:
         for module, inside in imports_of(ast.parse(path.read_text())):
             if module.partition(".")[0] not in {*sys.stdlib_module_names, PACKAGE}:
-                place = path.relative_to(PROJECT).as_posix()
-                found.setdefault(module, []).append((place, inside or place in OPTIONAL_MODULES))
+                found.setdefault(module, []).append((path.relative_to(PROJECT).as_posix(), inside))
     return found
 
 
@@ -93,6 +91,10 @@ def requirement_of(module: str) -> str:
     return "apache-airflow" if found in PARTS_OF_AIRFLOW else found
 
 
+def is_optional(module: str, *names: str) -> bool:
+    return any(f"{module}.".startswith(f"{name}.") for name in names or OPTIONAL)
+
+
 def test_airflow_requires_its_parts_in_its_own_version():
     required = metadata.requires("apache-airflow") or []
     for part in PARTS_OF_AIRFLOW:
@@ -103,22 +105,20 @@ def test_every_import_is_declared():
     undeclared = {
         module: files
         for module, files in third_party(*FOLDERS).items()
-        if module.partition(".")[0] not in OPTIONAL and requirement_of(module) not in declared()
+        if not is_optional(module) and requirement_of(module) not in declared()
     }
     assert undeclared == {}
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_an_optional_import_stands_in_a_function_and_is_in_use(name):
-    places = [
-        place for module, found in third_party(*FOLDERS).items() if module.partition(".")[0] == name for place in found
-    ]
+    places = [place for module, found in third_party(*FOLDERS).items() if is_optional(module, name) for place in found]
     assert places, "nothing imports it any more"
     assert all(inside for _, inside in places), places
 
 
 def test_every_declared_dependency_is_imported():
-    used = {requirement_of(module) for module in third_party(*FOLDERS) if module.partition(".")[0] not in OPTIONAL}
+    used = {requirement_of(module) for module in third_party(*FOLDERS) if not is_optional(module)}
     assert declared() - used == set()
 
 
