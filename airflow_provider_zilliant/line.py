@@ -7,8 +7,9 @@ The rules, for the tasks of one connection and one scope that wait in one trigge
 2. Only the first may try. It waits an interval of its own from the moment it comes to be the first.
 3. While the job that holds the scope is watched, nobody tries. The holder is the job accepted last,
    as Zilliant accepts one only when those before it are closed.
-4. When the holder is seen to close, the first tries at once. When it is no longer watched for
-   another reason, the first waits an interval from then on.
+4. When the holder is seen to close, the first tries at once; a task that was deferred just now, as soon
+   as Airflow can resume it. When the holder is no longer watched for another reason, the first waits an
+   interval from then on.
 5. Whoever leaves makes room at once: to try, at its deadline, or killed.
 
 No rule awaits anything, and a line belongs to one event loop, so none needs a lock.
@@ -34,19 +35,21 @@ class Waiter:
 
     :param since: when the task was first refused, in epoch seconds.
     :param interval: tells how many seconds it waits that comes to be the first at a given time.
+    :param earliest: before this it does not try in any case, in epoch seconds.
     """
 
-    __slots__ = ("_change", "interval", "since", "tries_at")
+    __slots__ = ("_change", "earliest", "interval", "since", "tries_at")
 
-    def __init__(self, since: float, interval: Callable[[float], float]) -> None:
+    def __init__(self, since: float, interval: Callable[[float], float], earliest: float = 0.0) -> None:
         self.since = since
         self.interval = interval
+        self.earliest = earliest
         #: When it may try, in epoch seconds; ``None`` while it is not its turn.
         self.tries_at: float | None = None
         self._change: asyncio.Future[None] | None = None
 
     def set(self, tries_at: float | None) -> None:
-        self.tries_at = tries_at
+        self.tries_at = max(tries_at, self.earliest) if tries_at is not None else None
         self._wake()
 
     async def change(self, seconds: float | None) -> None:
@@ -151,7 +154,7 @@ async def turn(
 
     lines, key = _lines_here(), (conn_id, scope)
     line = lines.setdefault(key, Line())
-    waiter = Waiter(waiting_since, interval)
+    waiter = Waiter(waiting_since, interval, deferred_at + waiting.earliest_resumption(poll_interval))
     now = time.time()
     rest = waiting.first_pause(now, began=waiting_since, deferred_at=deferred_at, poll_interval=poll_interval)
     line.enter(waiter, now, max(rest, min(interval(now), GATHERING)))

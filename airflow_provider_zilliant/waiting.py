@@ -27,6 +27,9 @@ from airflow_provider_zilliant.exceptions import (
 )
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 5.0, 60.0
+#: Seconds from a deferral in which nothing wakes its task, unless the user asks for shorter intervals: Airflow's
+#: LocalExecutor tells of a deferral up to some 6 s late, and by then fails a task that has been queued again.
+EARLIEST_RESUMPTION = 8.0
 JITTER = 0.1
 #: So many failed looks in a row are ridden out; the next one ends the wait.
 FAILURES_RIDDEN_OUT = 10
@@ -55,13 +58,19 @@ def pause(waited: float, poll_interval: float | None) -> float:
 
 
 def first_pause(now: float, *, began: float, deferred_at: float, poll_interval: float | None) -> float:
-    """Seconds before a trigger's first look.
+    """Seconds before a trigger's first look, which may resume its task.
 
     A trigger that starts when its look was due already has been restarted, and a thousand others
     with it: they spread over a whole interval.
     """
-    left = deferred_at + pause(deferred_at - began, poll_interval) - now
+    rest = max(interval(deferred_at - began, poll_interval), earliest_resumption(poll_interval))
+    left = deferred_at + rest * (1 + JITTER * random.random()) - now
     return left if left > 0 else interval(now - began, poll_interval) * random.random()
+
+
+def earliest_resumption(poll_interval: float | None) -> float:
+    """Seconds from a deferral until its task may be resumed."""
+    return EARLIEST_RESUMPTION if poll_interval is None else 0.0
 
 
 def rest_before_try(end_time: float | None, now: float, seconds: float) -> tuple[float, bool]:

@@ -22,7 +22,9 @@ LEAST, MOST, SHARE = 5.0, 60.0, 0.1
 
 
 def allowed(run_time: float) -> float:
-    return min(max(SHARE * run_time, LEAST), MOST) * (1 + waiting.JITTER)
+    in_time = min(max(SHARE * run_time, LEAST), MOST) * (1 + waiting.JITTER)
+    # Nothing resumes a task sooner than this after its deferral; Airflow's LocalExecutor would fail it.
+    return max(in_time, waiting.EARLIEST_RESUMPTION * (1 + waiting.JITTER) - run_time)
 
 
 def lateness(run_time: float) -> float:

@@ -59,6 +59,15 @@ def test_while_the_holder_is_watched_nobody_tries_and_at_its_end_the_first_does_
     assert (first.tries_at, second.tries_at) == (1500, None)
 
 
+def test_a_task_that_was_deferred_just_now_is_not_woken_before_airflow_can_resume_it():
+    one = Line()
+    first, holder = Waiter(100, lambda _: 10.0, earliest=1008), watch()
+    one.enter(first, now=1000, rest=8)
+    one.watch(holder, now=1001)
+    one.unwatch(holder, now=1002, closed=True)
+    assert first.tries_at == 1008
+
+
 def test_a_watch_that_ends_before_its_job_leaves_the_first_an_interval():
     one = Line()
     first, holder = waiter(100), watch()

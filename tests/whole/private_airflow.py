@@ -138,6 +138,7 @@ class PrivateAirflow:
     ) -> None:
         self.home = home
         self.interpreter = str(interpreter)
+        self._token: dict[str, str] = {}
         self.port, log_port, trigger_port = free_ports(3)
         self.url = f"http://localhost:{self.port}"
         self.processes = Processes(home)
@@ -228,15 +229,23 @@ class PrivateAirflow:
 
     def get(self, path: str, **params: Any) -> Any:
         """GETs from Airflow's REST API; a connection error counts as an empty answer."""
-        answer = requests.get(f"{self.url}{path}", params=params, timeout=20)
+        answer = self._ask("GET", path, params=params)
         answer.raise_for_status()
         return answer.json()
 
     def send(self, method: str, path: str, body: Any) -> Any:
-        answer = requests.request(method, f"{self.url}{path}", json=body, timeout=20)
+        answer = self._ask(method, path, json=body)
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
+
+    def _ask(self, method: str, path: str, **how: Any) -> requests.Response:
+        answer = requests.request(method, f"{self.url}{path}", headers=self._token, timeout=20, **how)
+        if answer.status_code == 401 and not self._token:  # Airflow 3.1 wants a token of its all-admins, too
+            given = requests.get(f"{self.url}/auth/token", timeout=20).json()
+            self._token = {"Authorization": f"Bearer {given['access_token']}"}
+            return self._ask(method, path, **how)
+        return answer
 
     def wait_until(self, holds: Callable[[], Any], what: str, seconds: float) -> Any:
         """Waits until the condition holds and returns its value."""
