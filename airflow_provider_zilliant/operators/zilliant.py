@@ -44,7 +44,8 @@ class ZilliantRunWorkflowOperator(BaseOperator):
     :param timeout: longest wait for completion, counted from acceptance: timedelta or seconds,
         ``None`` for no limit.
     :param poll_interval: seconds between looks, or between tries while the scope is busy. ``None``: a
-        tenth of the time waited so far, at least 5 s and at most 60 s.
+        tenth of the time waited so far, at least 5 s and at most 60 s; the first after 8 s, as Airflow's
+        LocalExecutor may fail a task that is resumed sooner after its deferral.
     :param deferrable: wait in the triggerer; ``False``: the same waits on the worker.
     :param durable: remember the submission in Airflow's task state, so that a retry attaches to its
         job. Needs Airflow 3.3; before, it has no effect.

@@ -38,7 +38,7 @@ class ZilliantJobSensor(BaseSensorOperator):
     :param job_id: the job. (templated)
     :param zilliant_conn_id: id of the Airflow Connection. (templated)
     :param poll_interval: seconds between looks of the triggerer. ``None``: a tenth of the time waited
-        so far, at least 5 s and at most 60 s.
+        so far, at least 5 s and at most 60 s; the first after 8 s, once deferred.
     :param deferrable: wait in the triggerer; ``False``: poke or reschedule, as ``mode`` says.
     :raises ZilliantJobFailedError: the job closed, but not as COMPLETED.
     :raises AirflowSensorTimeout: ``timeout`` ran out.
