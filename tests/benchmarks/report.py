@@ -231,7 +231,8 @@ trigger for the peers.""",
     "One scope, N tasks": """\
 All tasks start together and want one scope; jobs run for 3 to 4.8 s. Triggers, hook and server are the real ones; a
 worker takes 0.5 to 1 s to start or to resume, the triggerer 0.2 to 1 s to begin a trigger. This provider has its
-default `poll_interval`, which is 5 s for short waits. The alternative posts, fails on a 409, and is retried after 5
+default `poll_interval`, with a first look after 8 s, and so finds the end of these short jobs late; a job's end is
+otherwise noticed within a tenth of its run time. The alternative posts, fails on a 409, and is retried after 5
 s; it does not wait for the job. Every POST is a worker's start, too. With Airflow's default `retry_delay` of five
 minutes it would send fewer requests, and leave the scope idle for minutes.""",
     "How late a job's end is noticed": """\
