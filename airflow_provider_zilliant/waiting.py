@@ -54,7 +54,11 @@ def interval(waited: float, poll_interval: float | None) -> float:
 
 def pause(waited: float, poll_interval: float | None) -> float:
     """The interval lengthened by a random 0 to 10 %, so that tasks that began together drift apart."""
-    return interval(waited, poll_interval) * (1 + JITTER * random.random())
+    return _lengthened(interval(waited, poll_interval))
+
+
+def _lengthened(seconds: float) -> float:
+    return seconds * (1 + JITTER * random.random())
 
 
 def first_pause(now: float, *, began: float, deferred_at: float, poll_interval: float | None) -> float:
@@ -64,7 +68,7 @@ def first_pause(now: float, *, began: float, deferred_at: float, poll_interval: 
     with it: they spread over a whole interval.
     """
     rest = max(interval(deferred_at - began, poll_interval), earliest_resumption(poll_interval))
-    left = deferred_at + rest * (1 + JITTER * random.random()) - now
+    left = deferred_at + _lengthened(rest) - now
     return left if left > 0 else interval(now - began, poll_interval) * random.random()
 
 

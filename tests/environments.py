@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,10 +94,7 @@ def _declared() -> list[str]:
 
 
 def _uv(*arguments: str) -> None:
-    _run([sys.executable, "-m", "uv", *arguments])
-
-
-def _run(command: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "uv", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
