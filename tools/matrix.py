@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.environments import AIRFLOWS, FOLDER, PROJECT, PYTHONS, Environment, interpreter, with_airflow
-from tests.whole import end_to_end
+from tests.harness import end_to_end
+from tests.harness.environments import AIRFLOWS, FOLDER, PROJECT, PYTHONS, Environment, interpreter, with_airflow
 
 SUITE = ("tests/protocol", "tests/wire", "tests/in_airflow")
 SUITE_TAKES_AT_MOST = 900.0

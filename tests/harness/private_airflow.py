@@ -116,7 +116,7 @@ def _group_lives(pid: int) -> bool:
 
 
 class PrivateAirflow:
-    """An Airflow 3 that nobody else knows of; for an Airflow 2 see :mod:`tests.whole.private_airflow_2`.
+    """An Airflow 3 that nobody else knows of; for an Airflow 2 see :mod:`tests.harness.private_airflow_2`.
 
     :param home: its folder; emptied at the start.
     :param dags: the folder of the Dag files.
