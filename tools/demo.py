@@ -13,7 +13,8 @@ from typing import Any
 import requests
 
 from airflow_provider_zilliant.sandbox import connection_to
-from tests.harness.private_airflow import PrivateAirflow, Processes, free_ports, stop_recorded
+from tests.harness.private_airflow import PrivateAirflow
+from tests.harness.processes import Processes, free_ports, stop_recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".demo"

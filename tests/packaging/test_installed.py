@@ -18,7 +18,7 @@ import requests
 from airflow_provider_zilliant import __version__
 from airflow_provider_zilliant.get_provider_info import get_provider_info
 from tests.harness.environments import PROJECT
-from tests.harness.private_airflow import free_ports
+from tests.harness.processes import free_ports
 from tests.packaging.conftest import run
 
 
