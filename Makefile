@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+FAST := tests/protocol tests/wire
+# Many tests mostly sleep: more of them at once than there are cores. What shares a slow fixture stays together.
+SIDE_BY_SIDE := --dist loadgroup --no-loadscope-reorder -n
 
 .PHONY: help demo demo-stop test test-fast test-matrix chaos bench screenshots check format dist docs install clean
 
@@ -11,29 +14,30 @@ help:  ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(STAMP)  ## Publish prices in a private Airflow through an embedded Zilliant.
-	@$(RUN) -m tests.whole.demo $(if $(UI),--ui)
+	@$(RUN) -m tools.demo $(if $(UI),--ui)
 
 demo-stop: $(STAMP)  ## End what `make demo UI=1` left running.
-	@$(RUN) -m tests.whole.demo --stop
+	@$(RUN) -m tools.demo --stop
 
 test: check  ## Everything: lint, types, all tests, and the matrix of the other Airflows and Pythons.
-	$(RUN) -m pytest
-	@$(RUN) -m tests.matrix --rest
+	$(RUN) -m pytest $(SIDE_BY_SIDE) 2 $(FAST)
+	$(RUN) -m pytest $(SIDE_BY_SIDE) 3 --durations=15 tests $(addprefix --ignore=,$(FAST))
+	@$(RUN) -m tools.matrix --rest
 
 test-fast: $(STAMP)  ## The tests to run while coding: protocol and socket.
-	$(RUN) -m pytest tests/protocol tests/wire
+	$(RUN) -m pytest $(SIDE_BY_SIDE) 2 $(FAST)
 
 test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 to 3.3 (ONLY=3.0 for one), and a table.
-	@$(RUN) -m tests.matrix $(addprefix --only ,$(ONLY))
+	@$(RUN) -m tools.matrix $(addprefix --only ,$(ONLY))
 
 chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
-	@$(RUN) -m tests.whole.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+	@$(RUN) -m tools.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP)  ## Measure against a floor and other providers, 20 minutes (PARTS="line imports ...", QUICK=1).
 	@$(RUN) -m tests.benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)
 
 screenshots: $(STAMP)  ## Take the README's pictures anew, in a real browser (ONLY=sandbox for one).
-	@$(RUN) -m tests.browser.screenshots $(ONLY)
+	@$(RUN) -m tools.screenshots $(ONLY)
 
 check: $(STAMP)  ## Lint, format and types.
 	$(RUN) -m ruff check .
@@ -68,5 +72,5 @@ $(STAMP): pyproject.toml
 	@echo "Installed."
 
 clean:  ## Remove .venv and all that tests and demo leave behind.
-	@if [ -e $(STAMP) ]; then $(RUN) -m tests.whole.demo --stop; fi
+	@if [ -e $(STAMP) ]; then $(RUN) -m tools.demo --stop; fi
 	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .environments .benchmarks dist site

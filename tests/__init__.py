@@ -1,0 +1,1 @@
+"""The tests, the benchmarks, and the harness that they share."""

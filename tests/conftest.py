@@ -44,6 +44,25 @@ from airflow_provider_zilliant.hooks import zilliant as hook_module  # noqa: E40
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook  # noqa: E402
 from airflow_provider_zilliant.sandbox import Sandbox  # noqa: E402
 
+#: What one process runs when several run side by side, the longest first: a folder, or all that share a slow fixture.
+TOGETHER = ("whole", "installed", "airflow", "lowest", "webserver", "distributions", "benchmarks")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``-n``: what belongs together goes to one process, and what takes longest begins first."""
+    if not getattr(config.option, "loadgroup", False):
+        return
+
+    def rank(item: pytest.Item) -> int:
+        names = {item.path.parent.name, *getattr(item, "fixturenames", ())}
+        return next((place for place, name in enumerate(TOGETHER) if name in names), len(TOGETHER))
+
+    items.sort(key=rank)
+    for item in items:
+        if rank(item) < len(TOGETHER):
+            item.add_marker(pytest.mark.xdist_group(TOGETHER[rank(item)]))
+
 
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:

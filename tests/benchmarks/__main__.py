@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.benchmarks import common, imports, lateness
 from tests.benchmarks.common import Result, tell
-from tests.environments import FOLDER
+from tests.harness.environments import FOLDER
 
 PARTS = ("imports", "lateness", "line", "waits", "submissions")
 TRIGGERS = (100, 1000, 5000)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from tests.environments import AIRFLOWS, PROJECT, Environment
+from tests.harness.environments import AIRFLOWS, PROJECT, Environment
 
 Result: TypeAlias = "dict[str, Any]"
 

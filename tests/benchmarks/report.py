@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks.common import Result, kept
-from tests.environments import PROJECT
+from tests.harness.environments import PROJECT
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
 CHART = PROJECT / "docs" / "images" / "benchmarks.png"

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from tests.browser import chromium, pages
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness import chromium, pages
+from tests.harness.private_airflow import PrivateAirflow
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "example_dags"

@@ -10,9 +10,9 @@ from playwright.sync_api import expect
 from airflow_provider_zilliant.connection_form import FIELDS, PLACEHOLDERS
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
-from tests.browser.pages import Connections
 from tests.browser.read_back import read_back
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.pages import Connections
+from tests.harness.private_airflow import PrivateAirflow
 
 LOGIN = {"login": "publisher@example.com", "password": "the-salesforce-password"}
 CLIENT = {"client_id": "the-client", "client_secret": "the-hidden-part"}

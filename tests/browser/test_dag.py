@@ -9,9 +9,9 @@ from playwright.sync_api import Page, expect
 
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
-from tests.browser.pages import Connections, Task
-from tests.browser.scenes import job_that_runs_on
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.pages import Connections, Task
+from tests.harness.private_airflow import PrivateAirflow
+from tests.harness.scenes import job_that_runs_on
 
 
 def test_a_dag_triggered_in_the_ui_is_deferred_and_ends_and_shows_its_job(

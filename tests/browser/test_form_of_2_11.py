@@ -19,8 +19,8 @@ from airflow_provider_zilliant.connection_form import FIELDS, PLACEHOLDERS, RELA
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
 from tests.browser.read_back import read_back
-from tests.environments import with_airflow
-from tests.whole.private_airflow import Processes, free_ports
+from tests.harness.environments import with_airflow
+from tests.harness.processes import Processes, free_ports
 
 USER, PASSWORD = "admin", "the-admin's-password"
 SECRETS = ("the-salesforce-password", "the-hidden-part", "the-proxy-password")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.scenes import HISTORY, sandbox_with_a_history
+from tests.harness.scenes import HISTORY, sandbox_with_a_history
 
 
 def box(bar: Locator) -> tuple[float, float, float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.protocol.test_no_io import modules_after
+from tests.harness.modules import modules_after
 
 
 @pytest.mark.parametrize("name", ["aiohttp", "airflow_provider_zilliant.triggers.zilliant", "requests"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import AIRFLOWS, FOLDER, PROJECT, Environment
+from tests.harness.environments import AIRFLOWS, FOLDER, PROJECT, Environment
 
 
 def run(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from airflow_provider_zilliant import __version__
 from airflow_provider_zilliant.get_provider_info import get_provider_info
-from tests.environments import PROJECT
+from tests.harness.environments import PROJECT
 from tests.packaging.conftest import build, run
 
 PACKAGE = PROJECT / "airflow_provider_zilliant"
@@ -56,7 +56,8 @@ def test_the_sdist_holds_what_the_tests_and_the_makefile_need_and_nothing_that_t
     with tarfile.open(distributions.sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "docs/decisions.md"}
-    wanted |= {"tests/conftest.py", "example_dags/publish_list_prices.py", "airflow_provider_zilliant/py.typed"}
+    wanted |= {"tests/conftest.py", "tests/harness/environments.py", "tools/demo.py", "tools/dags/chaos.py"}
+    wanted |= {"example_dags/publish_list_prices.py", "airflow_provider_zilliant/py.typed"}
     assert wanted <= held
     left_behind = re.compile(
         r"(^|/)(__pycache__|\.venv|\.demo|\.environments|\.hypothesis|dist|[^/]*_cache)(/|$)|\.pyc$"

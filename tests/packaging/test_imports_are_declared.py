@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import PROJECT
+from tests.harness.environments import PROJECT
 
 PACKAGE = "airflow_provider_zilliant"
 FOLDERS = (PROJECT / PACKAGE, PROJECT / "example_dags")

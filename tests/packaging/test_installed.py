@@ -17,9 +17,9 @@ import requests
 
 from airflow_provider_zilliant import __version__
 from airflow_provider_zilliant.get_provider_info import get_provider_info
-from tests.environments import PROJECT
+from tests.harness.environments import PROJECT
+from tests.harness.processes import free_ports
 from tests.packaging.conftest import run
-from tests.whole.private_airflow import free_ports
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.environments import PROJECT, Environment
+from tests.harness.environments import PROJECT, Environment
 from tests.packaging.conftest import run
 
 #: A submission, a busy scope and completion, each waited for in a trigger and on the worker.

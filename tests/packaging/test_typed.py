@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.environments import FOLDER
+from tests.harness.environments import FOLDER
 from tests.packaging.conftest import run
 
 CONSUMER = Path(__file__).with_name("consumer.py")

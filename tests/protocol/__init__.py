@@ -1,0 +1,1 @@
+"""The rules: no socket, no Airflow, time under control."""

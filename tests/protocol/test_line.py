@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from airflow_provider_zilliant import line
 from airflow_provider_zilliant.line import Line, Waiter, Watch
-from tests import virtual_time
-from tests.virtual_time import START
+from tests.harness import virtual_time
+from tests.harness.virtual_time import START
 
 
 def waiter(since: float, interval: float = 10.0) -> Waiter:

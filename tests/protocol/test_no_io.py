@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import ast
-import json
-import subprocess
-import sys
-from functools import cache
 from pathlib import Path
 
+from tests.harness.modules import modules_after
+
 PACKAGE = Path(__file__).resolve().parents[2] / "airflow_provider_zilliant"
-
-
-@cache
-def modules_after(statement: str) -> set[str]:
-    """The top-level names and this package's modules that a fresh process has loaded after the statement."""
-    script = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
-    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
-    return set(json.loads(ran.stdout.splitlines()[-1]))
 
 
 def test_the_protocol_knows_no_transport_and_no_airflow():

@@ -1,0 +1,1 @@
+"""Scheduler, triggerer and api-server as processes, through kills and restarts."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness import end_to_end
+from tests.harness.private_airflow import PrivateAirflow
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parents[1] / "example_dags"
@@ -33,6 +34,7 @@ def whole_airflow(zilliant: Sandbox, tmp_path_factory: pytest.TempPathFactory) -
     dags = tmp_path_factory.mktemp("dags")
     for folder in (EXAMPLES, HERE / "dags"):
         shutil.copytree(folder, dags, dirs_exist_ok=True)
+    shutil.copy(end_to_end.DAG_FILE, dags)
     home = tmp_path_factory.mktemp("whole") / "airflow"
     connections = {"zilliant_default": zilliant.connection()}
     os.environ["WORKER_PIDS"] = str(home.parent / "pids")

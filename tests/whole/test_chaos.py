@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.whole import chaos
+from tools import chaos
 
 
 def test_nothing_is_doubled_and_nothing_turns_green_without_a_job(tmp_path):

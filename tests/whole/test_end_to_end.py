@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.whole import end_to_end
+from tests.harness import end_to_end
 
 
 def test_a_busy_scope_and_a_job_are_waited_for_deferred_and_workers_alone_submit(whole_airflow, zilliant):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.private_airflow import PrivateAirflow
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import requests
 
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, token_response
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.private_airflow import PrivateAirflow
 
 PASSWORD = "the pass&word of the publisher, ünique"
 CLIENT_SECRET = "the-client-secret-of-the-connected-app"

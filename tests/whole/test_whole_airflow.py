@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.private_airflow import PrivateAirflow
 
 
 def states(tasks) -> dict[str, list[str]]:

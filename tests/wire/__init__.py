@@ -1,0 +1,1 @@
+"""Hook, triggers and sandbox on real sockets."""

@@ -11,9 +11,10 @@ import uuid
 from pathlib import Path
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from tests.environments import Environment
-from tests.whole.private_airflow import PrivateAirflow, stop_recorded
-from tests.whole.private_airflow_2 import PrivateAirflow2
+from tests.harness.environments import Environment
+from tests.harness.private_airflow import PrivateAirflow
+from tests.harness.private_airflow_2 import PrivateAirflow2
+from tests.harness.processes import stop_recorded
 
 DAG_ID, CONN_ID = "end_to_end", "zilliant_end_to_end"
 DAG_FILE = Path(__file__).resolve().parent / "dags" / "end_to_end.py"

@@ -13,9 +13,10 @@ from typing import Any
 import requests
 
 from airflow_provider_zilliant.sandbox import connection_to
-from tests.whole.private_airflow import PrivateAirflow, Processes, free_ports, stop_recorded
+from tests.harness.private_airflow import PrivateAirflow
+from tests.harness.processes import Processes, free_ports, stop_recorded
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".demo"
 DAGS = ("publish_list_prices", "publish_regions")
 STARTED = time.monotonic()

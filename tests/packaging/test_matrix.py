@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.matrix import Row, combinations, read_report, table
+from tools.matrix import Row, combinations, read_report, table
 
 TESTS = """
 import pytest

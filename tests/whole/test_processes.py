@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-from tests.whole.private_airflow import Processes, stop_recorded
+from tests.harness.processes import Processes, stop_recorded
 
 RENAMED = """
 import setproctitle, time

@@ -10,12 +10,12 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from tests.browser import chromium
-from tests.browser.pages import Connections, Task, open_page
-from tests.browser.scenes import job_that_runs_on, sandbox_with_a_history
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness import chromium
+from tests.harness.pages import Connections, Task, open_page
+from tests.harness.private_airflow import PrivateAirflow
+from tests.harness.scenes import job_that_runs_on, sandbox_with_a_history
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 NAMES = ("connection-form", "deferred-task", "sandbox")
 LARGEST = 300_000

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.private_airflow import PrivateAirflow
 
 _TASKS = """
 select ti.dag_id, ti.run_id as dag_run_id, ti.task_id, ti.map_index, ti.state, ti.try_number, "trigger".classpath

@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Browser, Locator, Page, Response, expect
 
 from airflow_provider_zilliant.connection_form import FIELDS, RELABELING
-from tests.browser.chromium import PATIENCE
+from tests.harness.chromium import PATIENCE
 
 SIZE = {"width": 1400, "height": 900}
 EXTRA = "Extra Fields"

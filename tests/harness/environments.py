@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / ".environments"
 
 #: The newest release of each supported Airflow, and what it needs beside itself: newer versions of

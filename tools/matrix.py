@@ -17,10 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.environments import AIRFLOWS, FOLDER, PROJECT, PYTHONS, Environment, interpreter, with_airflow
-from tests.whole import end_to_end
+from tests.harness import end_to_end
+from tests.harness.environments import AIRFLOWS, FOLDER, PROJECT, PYTHONS, Environment, interpreter, with_airflow
 
 SUITE = ("tests/protocol", "tests/wire", "tests/in_airflow")
+#: A good part of the suite waits: for a job, a retry, a fresh process.
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 SUITE_TAKES_AT_MOST = 900.0
 NEWEST = list(AIRFLOWS)[-1]
 STARTED = time.monotonic()
@@ -101,6 +103,7 @@ def _run_suite(environment: Environment, row: Row) -> None:
         "pytest",
         "-p",
         "no:cacheprovider",
+        *SIDE_BY_SIDE,
         "--durations=10",
         f"--junitxml={report}",
         *SUITE,

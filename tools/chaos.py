@@ -26,7 +26,7 @@ from typing import Any
 import requests
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.private_airflow import PrivateAirflow
 
 POINTS = ("before the POST", "during the POST", "between acceptance and record", "after the record")
 AMBIGUOUS = frozenset(POINTS[:3])

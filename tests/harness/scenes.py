@@ -11,7 +11,7 @@ import requests
 from airflow_provider_zilliant.api.environment import environment_of
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import Job
-from tests.whole.private_airflow import PrivateAirflow
+from tests.harness.private_airflow import PrivateAirflow
 
 #: When (seconds ago), scope, workflow, how long it runs, and how it closes; a busy scope refuses.
 HISTORY = [

@@ -1,0 +1,1 @@
+"""What several folders of tests and the tools share: environments, private Airflows, a browser, a virtual clock."""

@@ -1,0 +1,1 @@
+"""What a developer runs: the demo, the matrix, the chaos suite and the README's pictures."""
