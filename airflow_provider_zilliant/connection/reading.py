@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_zilliant import compat
 from airflow_provider_zilliant.api.environment import Environment
@@ -19,14 +19,15 @@ from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantUn
 log = logging.getLogger(__name__)
 
 
-def read(conn_id: str) -> Environment:
+def read(conn_id: str, get_connection: Callable[[str], Any]) -> Environment:
     """On the worker.
 
+    :param get_connection: the hook's.
     :raises ZilliantConfigError: naming the Connection and the field that is wrong.
     :raises ZilliantUnreachableError: it cannot be read at the moment.
     """
     with _typed_errors(conn_id):
-        connection = BaseHook.get_connection(conn_id)
+        connection = get_connection(conn_id)
         _require_json_object(connection.extra)
         return _parse(conn_id, connection, connection.extra_dejson)
 

@@ -16,6 +16,7 @@ from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.api.transport import run
 from airflow_provider_zilliant.connection import form
+from airflow_provider_zilliant.connection.reading import read
 from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError
 from airflow_provider_zilliant.waits.events import verdict
 from airflow_provider_zilliant.waits.watching import poll_patiently, watch
@@ -234,10 +235,13 @@ class ZilliantHook(BaseHook):
             from airflow_provider_zilliant.transports.blocking import BlockingTransport
 
             transport = BlockingTransport(
-                self.zilliant_conn_id, timeout=self.request_timeout, check_alive=self._check_alive
+                self._read_connection, timeout=self.request_timeout, check_alive=self._check_alive
             )
             self._opened = transport, Client(transport, _tokens)
         return self._opened
+
+    def _read_connection(self) -> Environment:
+        return read(self.zilliant_conn_id, self.get_connection)
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from requests.auth import AuthBase
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
 from airflow_provider_zilliant.api.token import Token
-from airflow_provider_zilliant.connection import reading
 from airflow_provider_zilliant.transports.masking import mask
 
 #: Logins of this process go one at a time, so that the second finds the first one's token.
@@ -57,13 +56,15 @@ class _Body(io.BytesIO):
 class BlockingTransport:
     """Sends with a kept ``requests`` session, and blocks until the reply is there.
 
-    :param conn_id: id of the Airflow Connection.
+    :param read_connection: reads the Airflow Connection.
     :param timeout: seconds to wait for the connection, and for each piece of the reply.
     :param check_alive: called before every request, and every second of a sleep; raises to end the call.
     """
 
-    def __init__(self, conn_id: str, *, timeout: float, check_alive: Callable[[], None]) -> None:
-        self._conn_id = conn_id
+    def __init__(
+        self, read_connection: Callable[[], Environment], *, timeout: float, check_alive: Callable[[], None]
+    ) -> None:
+        self._read_connection = read_connection
         self._timeout = timeout
         self._check_alive = check_alive
         self._session = requests.Session()
@@ -115,7 +116,7 @@ class BlockingTransport:
             time.sleep(min(remaining, 1.0))  # noqa: ASYNC251 - a worker may block
 
     async def read_connection(self) -> Environment:
-        return reading.read(self._conn_id)
+        return self._read_connection()
 
     async def mask(self, token: Token) -> None:
         mask(token)
