@@ -109,7 +109,7 @@ def _recorder(zilliant: Zilliant) -> Any:
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(("/v1/", "/services/")):
-            return await _answered(request, handler)
+            return await _reply_of(request, handler)
         entry: dict[str, Any] = {
             "method": request.method,
             "path": request.path,
@@ -124,14 +124,14 @@ def _recorder(zilliant: Zilliant) -> Any:
         if fault is not None:
             entry["fault"] = fault.fault
             return await _faulty(request, handler, fault, entry)
-        response = await _answered(request, handler)
+        response = await _reply_of(request, handler)
         entry["status"] = response.status
         return response
 
     return record
 
 
-async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _reply_of(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Refused as refused:
@@ -151,7 +151,7 @@ async def _faulty(request: web.Request, handler: Handler, fault: Fault, entry: d
         return web.json_response({"message": await _echo(request)}, status=fault.status)
     response: web.StreamResponse = web.Response()
     if fault.fault not in ("drop", "hang"):
-        response = await _answered(request, handler)
+        response = await _reply_of(request, handler)
         entry["status"] = response.status
     if fault.fault in ("hang", "process_and_hang", "delay"):
         await asyncio.sleep(fault.seconds)
