@@ -1,7 +1,7 @@
 """When the scope is busy: wait (the default), fail, or skip.
 
 ``nightly_refresh`` holds the scope. By default, another task would wait for it. ``skip`` suits a refresh
-that adds nothing while one is running: it is skipped, and so are the tasks that depend on it alone.
+that adds nothing while one is running: it is skipped, and so are the tasks after it.
 ``fail`` suits a task that is useless if it is late: it fails at once, and its alert says why.
 """
 
