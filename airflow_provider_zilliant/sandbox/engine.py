@@ -1,4 +1,4 @@
-"""The embedded Zilliant's state and rules: jobs, scopes, tokens and faults. It knows no socket."""
+"""The embedded Zilliant's state and rules: jobs, scopes, tokens and faults. No sockets here."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ DEFAULT_SECONDS = 5.0
 OAUTH_HOST = "sandbox.my.salesforce.com"
 
 FAULTS = {
-    "status": "answer with `status` (and `body`, `headers`), without doing anything",
-    "echo": "answer with `status` and a body that tells all that the request said, its secrets included",
-    "drop": "close the connection before the request is processed",
+    "status": "reply with `status` (and `body`, `headers`), without processing the request",
+    "echo": "reply with `status` and a body that repeats the request, including its secrets",
+    "drop": "close the connection before processing the request",
     "lose_reply": "process the request, then close the connection without a reply",
-    "cut": "process the request, then send the head of the reply and half of its body",
-    "hang": "process nothing and answer nothing for `seconds`",
-    "process_and_hang": "process the request, then answer nothing for `seconds`",
-    "garbage": "process the request, then answer its status with a body that means nothing",
-    "delay": "process the request, and answer after `seconds`",
+    "cut": "process the request, then send the reply's headers and half of its body",
+    "hang": "process nothing, send nothing for `seconds`, then close the connection",
+    "process_and_hang": "process the request, send nothing for `seconds`, then close the connection",
+    "garbage": "process the request, then reply with the right status and a meaningless body",
+    "delay": "process the request, and reply after `seconds`",
 }
 
 
-#: What a fault on order may say, and of which types.
+#: The fields of a fault, and their types.
 FAULT_FIELDS: dict[str, tuple[type, ...]] = {
     "fault": (str,),
     "status": (int,),
@@ -48,7 +48,7 @@ FAULT_FIELDS: dict[str, tuple[type, ...]] = {
 
 
 class Refused(Exception):
-    """An answer that is no success.
+    """A reply that is not a success.
 
     :param status: the HTTP status.
     :param body: the JSON body.
@@ -62,7 +62,7 @@ class Refused(Exception):
 
 @dataclass
 class Job:
-    """One job workflow, from the moment it was accepted."""
+    """One job workflow, from its acceptance on."""
 
     job_id: str
     scope: str | None
@@ -100,7 +100,7 @@ class Job:
 
 @dataclass
 class Fault:
-    """One fault on order, for the next ``times`` requests that match."""
+    """One injected fault, for the next ``times`` requests that match."""
 
     fault: str
     status: int = 503
@@ -129,10 +129,10 @@ class Fault:
 class Zilliant:
     """An environment in memory.
 
-    :param parallel: jobs of one scope queue, instead of being refused with 409.
-    :param users: password by user name that may log in; ``None``: any non-empty pair may.
-    :param seed: of the dice that faults with a probability roll.
-    :param clock: the present time in epoch seconds.
+    :param parallel: run the jobs of a scope one after the other, instead of refusing them with 409.
+    :param users: the users who may log in, and their passwords; ``None``: any non-empty pair may.
+    :param seed: seed of the dice for faults with a probability.
+    :param clock: returns the current time in epoch seconds.
     """
 
     def __init__(
@@ -160,24 +160,24 @@ class Zilliant:
         self._dice = random.Random(self._seed)
 
     def fault_for(self, method: str, path: str) -> Fault | None:
-        """The first fault on order that this request meets."""
+        """The first injected fault that applies to this request."""
         for fault in self.faults:
             if fault.strikes(method, path, self._dice.random()):
                 return fault
         return None
 
     def order_fault(self, order: object) -> Fault:
-        """Takes a fault on order, as ``POST /sandbox/faults`` describes it."""
+        """Injects a fault: ``POST /sandbox/faults``."""
         if not isinstance(order, dict) or order.get("fault") not in FAULTS:
             raise Refused(400, message=f"expected an object with 'fault', one of {', '.join(FAULTS)}")
         unknown = set(order) - set(FAULT_FIELDS)
         if unknown:
-            raise Refused(400, message=f"unknown: {', '.join(sorted(unknown))}")
+            raise Refused(400, message=f"unknown fields: {', '.join(sorted(unknown))}")
         if isinstance(order.get("body"), dict | list):
             order = {**order, "body": json.dumps(order["body"])}
         for name, value in order.items():
             if not isinstance(value, FAULT_FIELDS[name]):
-                raise Refused(400, message=f"{name}: not of its type")
+                raise Refused(400, message=f"{name}: wrong type")
         fault = Fault(**order)
         self.faults.append(fault)
         return fault
@@ -199,11 +199,11 @@ class Zilliant:
         return token_response(token, issued_at=self._clock())
 
     def revoke_tokens(self) -> None:
-        """Every token that was issued so far is refused from now on."""
+        """Refuses every token issued so far."""
         self._revoked_before = self._serial
 
     def authorize(self, authorization: str | None, forwarded_host: str | None) -> None:
-        """Zilliant's 401: a token that is not a whole, valid token response, or a wrong OAuth host."""
+        """Zilliant's 401: an incomplete or invalid token response, or a wrong OAuth host."""
         scheme, _, encoded = (authorization or "").partition(" ")
         try:
             response = json.loads(base64.b64decode(encoded, validate=True))
@@ -285,11 +285,11 @@ def _checked(body: object) -> tuple[str, str | None, dict[str, str]]:
         raise bad(f"Unknown field {unknown[0]}")
     descriptor, scope, parameters = body.get("descriptor"), body.get("scope"), body.get("parameters")
     if not isinstance(descriptor, str) or not descriptor:
-        raise bad("descriptor is required, and a string")
+        raise bad("descriptor is required and must be a string")
     if "scope" in body and (not isinstance(scope, str) or not scope):
-        raise bad("scope is a non-empty string, or left out")
+        raise bad("scope must be a non-empty string or left out")
     if not isinstance(parameters, dict):
-        raise bad("parameters is required, and an object")
+        raise bad("parameters is required and must be an object")
     for key, value in parameters.items():
         if not isinstance(value, str):
             raise bad(f"parameters.{key} is not a string")
