@@ -44,8 +44,19 @@ from airflow_provider_zilliant.hooks import zilliant as hook_module  # noqa: E40
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook  # noqa: E402
 from airflow_provider_zilliant.sandbox import Sandbox  # noqa: E402
 
-#: What one process runs when several run side by side, the longest first: a folder, or all that share a slow fixture.
-TOGETHER = ("whole", "installed", "airflow", "lowest", "webserver", "distributions", "benchmarks")
+#: What one process runs when several run side by side, the longest first: a file, or all that share a slow fixture.
+TOGETHER = (
+    "test_retry_clear_kill",
+    "test_chaos",
+    "whole_airflow",
+    "installed",
+    "airflow",
+    "test_observability",
+    "lowest",
+    "webserver",
+    "distributions",
+    "test_benchmarks",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
 
     def rank(item: pytest.Item) -> int:
-        names = {item.path.parent.name, *getattr(item, "fixturenames", ())}
+        names = {item.path.stem, *getattr(item, "fixturenames", ())}
         return next((place for place, name in enumerate(TOGETHER) if name in names), len(TOGETHER))
 
     items.sort(key=rank)

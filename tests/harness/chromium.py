@@ -12,6 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.harness.environments import locked
+
 PATH = Path("/usr/bin/chromium")
 #: A Chromium without any font shows boxes.
 PACKAGES = ("chromium", "fonts-dejavu-core")
@@ -21,8 +23,11 @@ PATIENCE = 60.0
 
 def ensure() -> Path:
     """Chromium's path; installs Debian's package first if it is missing and we are root."""
-    if PATH.exists():
-        return PATH
+    with locked("chromium"):  # what another process is unpacking is there already, and does not start
+        return PATH if PATH.exists() else _install()
+
+
+def _install() -> Path:
     advice = f"The browser's tests need {PATH}: apt-get install {' '.join(PACKAGES)}"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise RuntimeError(advice)

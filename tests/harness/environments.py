@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,15 @@ AIRFLOWS: dict[str, tuple[str, ...]] = {
     "3.3": ("apache-airflow==3.3.2",),
 }
 PYTHONS = ("3.11", "3.12", "3.13")
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Only one process at a time makes what has this name; others wait until it is there."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass(frozen=True)
@@ -47,11 +58,9 @@ class Environment:
 
     def make(self) -> Path:
         """Makes it, unless it is there as described already, and returns its interpreter."""
-        FOLDER.mkdir(exist_ok=True)
         described = json.dumps([self.requirements, self.python, self.options, _declared()])
         stamp = FOLDER / self.name / ".made"
-        with (FOLDER / f"{self.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.name):
             if stamp.exists() and stamp.read_text() == described:
                 return self.interpreter
             shutil.rmtree(FOLDER / self.name, ignore_errors=True)

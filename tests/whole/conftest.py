@@ -23,13 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.whole)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def zilliant() -> Iterator[Sandbox]:
     with Sandbox(seed=0) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole_airflow(zilliant: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAirflow]:
     dags = tmp_path_factory.mktemp("dags")
     for folder in (EXAMPLES, HERE / "dags"):

@@ -33,6 +33,12 @@ def until(airflow: PrivateAirflow, run_id: str, state: str, dag_id: str = "remem
     return airflow.wait_until(reached, f"the task is {state}", 60)
 
 
+def until_the_run_has_ended(airflow: PrivateAirflow, run_id: str, state: str, dag_id: str = "remembering") -> None:
+    """Before a task is cleared: of a run that is just ending, Airflow marks the end over the clearing."""
+    airflow.wait_for_run(dag_id, run_id, 60)
+    assert the_task(airflow, run_id, dag_id=dag_id)["state"] == state
+
+
 def jobs(zilliant, scope: str) -> list[dict]:
     return [job for job in zilliant.zilliant.job_records() if job["scope"] == scope]
 
@@ -52,7 +58,7 @@ def told(airflow: PrivateAirflow, words: str) -> list[Path]:
 
 def test_clearing_a_succeeded_task_submits_anew(whole_airflow, zilliant, scope):
     run_id = start(whole_airflow, scope=scope, seconds=0)
-    until(whole_airflow, run_id, "success")
+    until_the_run_has_ended(whole_airflow, run_id, "success")
     clear(whole_airflow, run_id)
     whole_airflow.wait_until(lambda: len(jobs(zilliant, scope)) == 2, "it is submitted anew", 60)
     task = until(whole_airflow, run_id, "success")
@@ -61,7 +67,7 @@ def test_clearing_a_succeeded_task_submits_anew(whole_airflow, zilliant, scope):
 
 def test_clearing_a_task_whose_job_is_open_attaches_to_it(whole_airflow, zilliant, scope):
     run_id = start(whole_airflow, scope=scope, seconds=25, wait=False)
-    until(whole_airflow, run_id, "success")
+    until_the_run_has_ended(whole_airflow, run_id, "success")
     clear(whole_airflow, run_id)
     whole_airflow.wait_until(
         lambda: the_task(whole_airflow, run_id)["try_number"] == 2, "the cleared task runs again", 60
@@ -73,7 +79,7 @@ def test_clearing_a_task_whose_job_is_open_attaches_to_it(whole_airflow, zillian
 def test_clearing_after_an_unknown_outcome_submits_again(whole_airflow, zilliant, scope):
     zilliant.zilliant.order_fault({"fault": "drop", "method": "POST", "path": "/v1/JobWorkflow"})
     run_id = start(whole_airflow, scope=scope, seconds=0)
-    until(whole_airflow, run_id, "failed")
+    until_the_run_has_ended(whole_airflow, run_id, "failed")
     assert jobs(zilliant, scope) == []
     clear(whole_airflow, run_id)
     until(whole_airflow, run_id, "success")
