@@ -14,14 +14,8 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_zilliant.sandbox.engine import (
-    FAULTS,
-    OAUTH_HOST,
-    Fault,
-    Refused,
-    Zilliant,
-    token_response,
-)
+from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Zilliant, token_response
+from airflow_provider_zilliant.sandbox.faults import FAULTS, Fault, Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
