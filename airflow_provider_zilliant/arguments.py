@@ -1,4 +1,4 @@
-"""The checks and defaults of the arguments that users give to operators, sensor and hook.
+"""Options of operators and sensor: their defaults, and the check of durations and literals at Dag parsing.
 
 They run whenever a Dag file is parsed, so this module imports next to nothing.
 """

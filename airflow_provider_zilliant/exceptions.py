@@ -1,4 +1,4 @@
-"""What can go wrong with Zilliant, typed by what the caller can do about it.
+"""The exception classes, typed by what the caller can do about each.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Requests and replies as values, and the one table from HTTP statuses to typed errors."""
+"""Requests and replies as plain values, and which error and general advice goes with an HTTP status."""
 
 from __future__ import annotations
 

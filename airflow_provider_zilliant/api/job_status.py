@@ -1,4 +1,4 @@
-"""``JobStatus``: what Zilliant reports about one job, and its JSON form."""
+"""``JobStatus``: what Zilliant reports about one job, which close status is a success, and its JSON form."""
 
 from __future__ import annotations
 

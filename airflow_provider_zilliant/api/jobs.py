@@ -1,4 +1,4 @@
-"""Job workflows: ``/v1/JobWorkflow/Authorized``, its requests and what their replies mean."""
+"""Job workflows: checks a submission's values, builds the POST and the status GET, and reads their replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses: what counts as a base URL, and the error that names the field of one that does not."""
+"""Parses and checks the addresses that Host, ``login_url`` and ``proxies`` hold."""
 
 from __future__ import annotations
 

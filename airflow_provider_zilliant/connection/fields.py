@@ -1,4 +1,4 @@
-"""What each field of a Connection means, and the error that names a wrong one. No I/O, no Airflow."""
+"""Parses the values of a Connection's fields, or names the field that is wrong. No I/O, no Airflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection form, defined once: as metadata for newer Airflows and as widgets for older ones."""
+"""The connection form in Airflow's UI: which fields it shows, their labels, headings and help texts."""
 
 from __future__ import annotations
 

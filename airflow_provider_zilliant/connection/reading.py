@@ -1,4 +1,4 @@
-"""Reads an Airflow Connection into an :class:`Environment`, for the worker and for the triggerer alike."""
+"""Asks Airflow for a Connection and parses it, for the worker and for the triggerer alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task's metrics and traces: counters and timers under ``zilliant.``, and spans.
+"""The metrics and spans that a task emits: their names under ``zilliant.``, tags and times.
 
 A worker reports everything after the fact, and nothing here may end a task: a job that was accepted
 must be remembered and waited for, whatever happens to the metrics.

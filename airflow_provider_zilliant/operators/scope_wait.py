@@ -1,4 +1,4 @@
-"""What a task does about a busy scope: fail, skip, sleep on the worker, or wait in the triggerer."""
+"""What each ``on_scope_busy`` does about a 409: fail, skip, sleep on the worker, or wait in the triggerer."""
 
 from __future__ import annotations
 

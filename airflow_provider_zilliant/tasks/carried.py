@@ -1,4 +1,4 @@
-"""``Carried``: what of a try must survive its deferrals."""
+"""``Carried``: a try's number and its ``execution_timeout`` deadline, which survive its deferrals."""
 
 from __future__ import annotations
 

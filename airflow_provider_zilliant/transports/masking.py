@@ -1,4 +1,4 @@
-"""Where secrets reach Airflow's log masker."""
+"""Tells Airflow's log masker which secrets to hide."""
 
 from __future__ import annotations
 

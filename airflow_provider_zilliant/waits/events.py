@@ -1,4 +1,4 @@
-"""How a wait ends: as values, their form inside a trigger's event, and the verdict on a job.
+"""How a wait ends (closed, timed out, failed, retry): as values, inside a trigger's event, and as an error.
 
 Events become dicts only where a trigger hands them to Airflow (:func:`to_payload`), and values again
 only where a task resumes (:func:`parse_event`).

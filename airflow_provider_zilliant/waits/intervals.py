@@ -1,4 +1,4 @@
-"""When to poll again, and when to stop: pure functions of the clock."""
+"""How long to wait between polls, and what a deadline leaves of it: pure arithmetic."""
 
 from __future__ import annotations
 
