@@ -11,7 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import (
+    AirflowNotFoundException,
+    BaseHook,
+)
 from airflow.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
@@ -36,6 +39,11 @@ def task_state(context: Context) -> TaskState | None:
     """What survives a try of the task; ``None`` before Airflow 3.3, where nothing does."""
     store: TaskState | None = context.get("task_state_store")
     return store
+
+
+def describe_entry(context: Context, key: str) -> str:
+    """Where a person can enter a value for the task, as in "enter it as ..."."""
+    return f"the entry {key!r} in this task's state (Storage, Task State Store, Add)"
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

@@ -25,7 +25,9 @@ _HOUSE = """
     triggers.zilliant
     observability.telemetry  observability.lineage
     tasks.final_errors  tasks.carried
-    operators.task  operators.messages  operators.ledger  operators.scope_wait  operators.attempt  operators.zilliant
+    operators.records  operators.consent  operators.ledger  operators.questions  operators.messages
+    operators.task  operators.current_try  operators.scope_wait  operators.earlier  operators.submitting
+    operators.guard  operators.attempt  operators.zilliant
     sensors.zilliant
 """
 HOUSE = _HOUSE.split()
