@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
@@ -71,7 +72,9 @@ class Attempt:
             self._task.job_id = event.status.job_id
         elif isinstance(event, TimedOut | Failed):
             self._task.job_id = event.job_id
-        self._task.job_id = self._task.job_id or self._job_id_of_this_try()
+        if self._task.job_id is None:
+            with suppress(Exception):  # the event matters more
+                self._task.job_id = self._job_id_of_this_try()
         with no_job_is_lost(self._try, waits_for_job=True):
             if event is None or isinstance(event, Retry):
                 raise unrecognized(payload, about=str(self._try.submission))
@@ -79,9 +82,12 @@ class Attempt:
 
     def lose_wait(self, error: Exception) -> BaseException:
         """The error for a wait that Airflow ended, because its trigger failed, cannot be imported, or is late."""
-        self._task.job_id = self._job_id_of_this_try()
-        # Without XComs and without a record, nobody knows which wait it was: then it counts as one for a job.
+        # If neither a record nor an XCom can tell which wait it was, it counts as one for a job.
         unknown = not self._try.ledger.remembers and not self._task.do_xcom_push
+        try:
+            self._task.job_id = self._job_id_of_this_try()
+        except Exception:
+            unknown = True
         lost = ZilliantError(f"Airflow ended the wait of this task: {type(error).__name__}: {error}")
         return self._end_with(lost, waits_for_job=unknown)
 
@@ -93,7 +99,8 @@ class Attempt:
         limit, started = self._task.execution_timeout, self._try.ti.start_date
         if limit is None or started is None or time.time() < started.timestamp() + limit.total_seconds() - SPARE_TIME:
             return
-        self._task.job_id = self._job_id_of_this_try()
+        with suppress(Exception):
+            self._task.job_id = self._job_id_of_this_try()
         raise self._end_with(
             AirflowTaskTimeout("execution_timeout ran out, deferred time included"), waits_for_job=True
         )

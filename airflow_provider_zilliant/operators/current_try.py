@@ -10,7 +10,7 @@ from airflow_provider_zilliant import compat
 from airflow_provider_zilliant.api.jobs import Submission, parse_submission
 from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError
 from airflow_provider_zilliant.operators import messages
-from airflow_provider_zilliant.operators.ledger import ANSWER_KEY, Ledger
+from airflow_provider_zilliant.operators.ledger import Ledger
 from airflow_provider_zilliant.operators.questions import Question
 from airflow_provider_zilliant.operators.records import Record, Tries
 from airflow_provider_zilliant.operators.task import Task
@@ -64,11 +64,6 @@ class Try:
         """:raises ZilliantError: Airflow asked the task to end."""
         if self.task.killed:
             raise messages.killed(self.task.job_id)
-
-    @property
-    def answer_entry(self) -> str:
-        """Where a person can enter a jobId."""
-        return compat.describe_entry(self.context, ANSWER_KEY)
 
     def ask(self, question: Question, record: Record) -> ZilliantError:
         """Puts the question into the log, notes that it was told, and returns the error to end with."""

@@ -51,7 +51,7 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
         current.log.info("On record is %s; this is %s: submitting.", found.value, sign.value)
         return None
     if decision is Next.ASK:
-        entry = current.answer_entry
+        entry = current.ledger.answer_entry
         if isinstance(record, Intent):
             question = questions.about_intent(record, on_clear, entry)
         else:

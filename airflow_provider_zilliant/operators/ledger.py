@@ -74,12 +74,20 @@ class Ledger:
         """Notes that the task ends green with the job; where the record ends with the task, deletes it."""
         if self._store is None:
             return
-        if getattr(self._store, "ends_with_success", False):
+        if self._store.variable_name(KEY) is not None:  # nobody else ever tidies up Variables
             self._store.delete(KEY)
             return
         record = self.read()
         if isinstance(record, Job) and record.job_id == job_id:
             self.write(replace(record, green=True))
+
+    @property
+    def answer_entry(self) -> str:
+        """Where a person can enter a jobId, as in "enter its jobId as ..."."""
+        name = self._store.variable_name(ANSWER_KEY) if self._store is not None else None
+        if name is not None:
+            return f"Airflow Variable {name!r}"
+        return f"entry {ANSWER_KEY!r} of this task's state (Storage, Task State Store, Add)"
 
     def read_answer(self) -> str | None:
         """The jobId that a person has entered.

@@ -72,7 +72,7 @@ def with_next_steps(error: BaseException, job_id: str | None, on_clear: OnClear)
     job = f"job {job_id}" if job_id is not None else "its job"
     found = Found.UNTRACEABLE if isinstance(error, ZilliantJobFailedError) else Found.OPEN
     retry = "asks what to do" if found is Found.UNTRACEABLE else f"attaches to {job}"
-    after = f"A retry of this task {retry}; if you clear it, {clear_does(found, on_clear)}."
+    after = f"A retry of this task {retry}; {clear_does(found, on_clear)}."
     if isinstance(error, ZilliantError):
         again: BaseException = type(error)(f"{str(error).rstrip('.')}. {after}")
         again.__dict__.update({**error.__dict__, "detail": str(again)})

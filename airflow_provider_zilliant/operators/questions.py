@@ -17,10 +17,10 @@ from airflow_provider_zilliant.operators.records import AskedFor, Intent, Job
 from airflow_provider_zilliant.tasks.final_errors import final
 
 _CLEAR_DOES = {
-    Next.SUBMIT: "it submits again",
-    Next.ATTACH: "it attaches to the job",
-    Next.RETURN: "it returns the job",
-    Next.ASK: "it asks again",
+    Next.SUBMIT: "clearing submits again",
+    Next.ATTACH: "clearing attaches to the job",
+    Next.RETURN: "clearing returns the job",
+    Next.ASK: "clearing asks again",
 }
 
 _MARK_SUCCESS = "Marking this task as success ends it without XComs: downstream tasks get no jobId."
@@ -116,7 +116,7 @@ def to_iso(time: float) -> str:
 
 
 def clear_does(found: Found, on_clear: OnClear) -> str:
-    """What clearing will do once the person has read this, as in "it submits again"."""
+    """What clearing will do once the person has read this, as in "clearing submits again"."""
     return _CLEAR_DOES[TABLE[after_being_told(found)].clear(on_clear)]
 
 

@@ -75,5 +75,5 @@ def unknown(current: Try, error: ZilliantSubmissionUnknownError, intent: Intent)
         return error
     if not current.ledger.remembers:
         return final(error, messages.unknown_and_not_remembered(error))
-    question = questions.unknown_outcome(str(error), intent, current.task.on_clear, current.answer_entry)
+    question = questions.unknown_outcome(str(error), intent, current.task.on_clear, current.ledger.answer_entry)
     return current.ask(question, intent)

@@ -35,6 +35,9 @@ class Store(dict):
     def delete(self, key):
         self.pop(key, None)
 
+    def variable_name(self, key):
+        return None
+
 
 def asking(base_url="https://z.example", **arguments) -> AskedFor:
     return AskedFor.of(parse_submission(**{"workflow_automation_id": "P", "scope": "us", **arguments}), base_url)

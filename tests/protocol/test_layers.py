@@ -16,7 +16,7 @@ _HOUSE = """
     api.redaction  api.job_status
     exceptions
     api.http  api.urls  api.token  api.login  api.environment  api.jobs  api.transport  api.client
-    compat
+    variables  compat
     connection.form  connection.fields  connection.reading  connection.diagnosis
     get_provider_info
     waits.intervals  waits.events  waits.watching  waits.scope_queue
