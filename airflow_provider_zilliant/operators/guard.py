@@ -55,7 +55,11 @@ def _interrupted(current: Try, error: BaseException) -> ZilliantError:
 
 def _explain(current: Try, error: BaseException) -> BaseException:
     """The same error, with what happens to the job and what a retry and a clear will do."""
-    record = current.ledger.read()
+    try:
+        record = current.ledger.read()
+    except Exception:
+        current.log.warning("The record could not be read.", exc_info=True)
+        return error
     if record is None:
         return error
     current.note_told(record)
