@@ -59,20 +59,21 @@ TOGETHER = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
+def _rank(item: pytest.Item) -> int:
+    names = {item.path.stem, *getattr(item, "fixturenames", ())}
+    return next((place for place, name in enumerate(TOGETHER) if name in names), len(TOGETHER))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With ``-n``, what belongs together goes to one process."""
+    if (rank := _rank(item)) < len(TOGETHER):
+        item.add_marker(pytest.mark.xdist_group(TOGETHER[rank]))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``-n``: what belongs together goes to one process, and what takes longest begins first."""
-    if not getattr(config.option, "loadgroup", False):
-        return
-
-    def rank(item: pytest.Item) -> int:
-        names = {item.path.stem, *getattr(item, "fixturenames", ())}
-        return next((place for place, name in enumerate(TOGETHER) if name in names), len(TOGETHER))
-
-    items.sort(key=rank)
-    for item in items:
-        if rank(item) < len(TOGETHER):
-            item.add_marker(pytest.mark.xdist_group(TOGETHER[rank(item)]))
+    """With ``-n``, what takes longest begins first."""
+    if getattr(config.option, "loadgroup", False):
+        items.sort(key=_rank)
 
 
 @pytest.fixture(scope="session")
