@@ -1,6 +1,6 @@
-"""What users may give as arguments, and what they get who give none.
+"""Options of operators and sensor: their defaults, and the check of durations and literals at Dag parsing.
 
-Checked whenever a Dag file is parsed, so this imports next to nothing.
+They run whenever a Dag file is parsed, so this module imports next to nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ DEFAULT_CONN_ID = "zilliant_default"
 DEFAULT_DESCRIPTOR = "PLATFORM_CUSTOM_WORKFLOW"
 
 
-def seconds_of(name: str, value: object) -> float | None:
+def parse_seconds(name: str, value: object) -> float | None:
     """An argument that is a timedelta, a number of seconds, or ``None`` for no limit.
 
     :raises ValueError: naming the argument.
@@ -25,7 +25,7 @@ def seconds_of(name: str, value: object) -> float | None:
     return float(seconds)
 
 
-def poll_interval_of(value: object) -> float | None:
+def parse_poll_interval(value: object) -> float | None:
     """The argument ``poll_interval``: seconds, more than 0, or ``None`` for adaptive.
 
     :raises ValueError: naming the argument.
@@ -40,7 +40,7 @@ def poll_interval_of(value: object) -> float | None:
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Refuses a value that is not one of those allowed.
+    """Refuses a value that is not among those allowed.
 
     :raises ValueError: naming the argument.
     """

@@ -1,4 +1,4 @@
-"""What can go wrong with Zilliant, typed by what the caller can do about it.
+"""The exception classes, typed by what the caller can do about each.
 
 ::
 
@@ -22,16 +22,25 @@ Every one can be built from its text alone, so that it survives pickling.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     import pendulum
 
-    from airflow_provider_zilliant.api.jobs import JobStatus
+    from airflow_provider_zilliant.api.job_status import JobStatus
 
 
 class ZilliantError(Exception):
-    """Anything that this provider raises about Zilliant."""
+    """Anything that this provider raises about Zilliant.
+
+    :param detail: what went wrong.
+    :param doing: what was being done, as in "Submitting workflow 'X'"; the message begins with it.
+    :ivar detail: the message without ``doing``.
+    """
+
+    def __init__(self, detail: str, *, doing: str | None = None) -> None:
+        super().__init__(f"{doing}: {detail}" if doing else detail)
+        self.detail = detail
 
 
 class ZilliantConfigError(ZilliantError, ValueError):
@@ -45,14 +54,29 @@ class ZilliantUnreachableError(ZilliantError):
 class ZilliantRequestError(ZilliantError):
     """Zilliant, or something in front of it, answered no.
 
-    :ivar status_code: the HTTP status of the answer.
-    :ivar message: the server's own words, shortened and without secrets.
+    :ivar status_code: the HTTP status of the reply.
+    :ivar message: the server's own explanation, shortened and without secrets.
+    :ivar retry_after: the seconds that ``Retry-After`` asks to wait, if the reply has one.
+    :ivar is_page: whether the reply was an HTML page, which Zilliant's API never sends.
     """
 
-    def __init__(self, text: str, *, status_code: int = 0, message: str = "") -> None:
-        super().__init__(text)
-        self.status_code = status_code
+    default_status: ClassVar[int] = 0
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        doing: str | None = None,
+        status_code: int | None = None,
+        message: str = "",
+        retry_after: float | None = None,
+        is_page: bool = False,
+    ) -> None:
+        super().__init__(detail, doing=doing)
+        self.status_code = self.default_status if status_code is None else status_code
         self.message = message
+        self.retry_after = retry_after
+        self.is_page = is_page
 
 
 class ZilliantBadRequestError(ZilliantRequestError):
@@ -60,7 +84,12 @@ class ZilliantBadRequestError(ZilliantRequestError):
 
 
 class ZilliantAuthError(ZilliantRequestError):
-    """401, 403, or a login that was refused."""
+    """401, 403, or a refused login.
+
+    :ivar is_login: whether the login server refused, before Zilliant was asked anything.
+    """
+
+    is_login = False
 
 
 class ZilliantNotFoundError(ZilliantRequestError):
@@ -68,44 +97,29 @@ class ZilliantNotFoundError(ZilliantRequestError):
 
 
 class ZilliantScopeBusyError(ZilliantRequestError):
-    """409: another job of the same scope is in progress; nothing was queued.
+    """409: another job of the same scope is in progress; no job was submitted.
 
     :ivar scope: the scope that was asked for.
     """
 
-    def __init__(self, text: str, *, status_code: int = 409, message: str = "", scope: str | None = None) -> None:
-        super().__init__(text, status_code=status_code, message=message)
-        self.scope = scope
+    default_status = 409
+    scope: str | None = None
 
 
 class ZilliantRateLimitError(ZilliantRequestError):
-    """429: too many requests.
+    """429: too many requests."""
 
-    :ivar retry_after: seconds that the server asked to wait, where it did.
-    """
-
-    def __init__(
-        self, text: str, *, status_code: int = 429, message: str = "", retry_after: float | None = None
-    ) -> None:
-        super().__init__(text, status_code=status_code, message=message)
-        self.retry_after = retry_after
+    default_status = 429
 
 
 class ZilliantServerError(ZilliantRequestError):
-    """5xx: the service failed.
+    """5xx: the service failed."""
 
-    :ivar retry_after: seconds that the server asked to wait, where it did.
-    """
-
-    def __init__(
-        self, text: str, *, status_code: int = 500, message: str = "", retry_after: float | None = None
-    ) -> None:
-        super().__init__(text, status_code=status_code, message=message)
-        self.retry_after = retry_after
+    default_status = 500
 
 
 class ZilliantReplyError(ZilliantError):
-    """The reply to a request that changes nothing was lost or unreadable: it can be sent again."""
+    """The reply to a request that changes nothing was lost or unreadable: the request can be sent again."""
 
 
 class ZilliantSubmissionUnknownError(ZilliantError):
@@ -118,13 +132,13 @@ class ZilliantSubmissionUnknownError(ZilliantError):
 
     def __init__(
         self,
-        text: str,
+        detail: str,
         *,
         workflow: str | None = None,
         scope: str | None = None,
         attempted_at: pendulum.DateTime | None = None,
     ) -> None:
-        super().__init__(text)
+        super().__init__(detail)
         self.workflow = workflow
         self.scope = scope
         self.attempted_at = attempted_at
@@ -136,8 +150,8 @@ class ZilliantJobFailedError(ZilliantError):
     :ivar status: the job's last status.
     """
 
-    def __init__(self, text: str, *, status: JobStatus | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, detail: str, *, status: JobStatus | None = None) -> None:
+        super().__init__(detail)
         self.status = status
 
 

@@ -1,15 +1,16 @@
-"""What Airflow asks every provider at start: imports nothing heavy."""
+"""The provider's metadata, which Airflow asks for at start: imports nothing heavy."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_zilliant import __version__, connection_form
+from airflow_provider_zilliant import __version__
+from airflow_provider_zilliant.connection import form
 
 
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata (https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html)."""
-    behaviour = connection_form.ui_field_behaviour()
+    behaviour = form.ui_field_behaviour()
 
     def modules(kind: str) -> list[dict[str, Any]]:
         return [
@@ -40,8 +41,8 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "zilliant",
                 "hook-class-name": "airflow_provider_zilliant.hooks.zilliant.ZilliantHook",
                 "hook-name": "Zilliant",
-                "conn-fields": connection_form.conn_fields(),
-                "ui-field-behaviour": {name.replace("_", "-"): told for name, told in behaviour.items()},
+                "conn-fields": form.conn_fields(),
+                "ui-field-behaviour": {name.replace("_", "-"): value for name, value in behaviour.items()},
             }
         ],
     }

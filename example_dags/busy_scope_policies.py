@@ -1,8 +1,8 @@
 """When the scope is busy: wait (the default), fail, or skip.
 
-``nightly_refresh`` holds the scope. Publishing would wait it out. A refresh that somebody asks for
-meanwhile can say that one is running already: it is skipped, and so is what depends on it alone. A
-task that must not come late fails at once, and its alert says why.
+``nightly_refresh`` holds the scope. By default, another task would wait for it. ``skip`` suits a refresh
+that adds nothing while one is running: it is skipped, and so are the tasks after it.
+``fail`` suits a task that is useless if it is late: it fails at once, and its alert says why.
 """
 
 import datetime
@@ -20,7 +20,7 @@ with DAG(
 ):
     nightly_refresh = ZilliantRunWorkflowOperator(
         task_id="nightly_refresh",
-        parameters={"sandbox_seconds": "20"},  # how long the embedded Zilliant lets this job run
+        parameters={"sandbox_seconds": "20"},  # for the embedded Zilliant: how long the job runs
     )
     refresh_unless_running = ZilliantRunWorkflowOperator(task_id="refresh_unless_running", on_scope_busy="skip")
     refresh_now_or_never = ZilliantRunWorkflowOperator(task_id="refresh_now_or_never", on_scope_busy="fail")

@@ -1,8 +1,8 @@
-"""After the costs have landed, publish the prices; then tell the ERP.
+"""After the costs have landed, publish the prices; then notify the ERP.
 
-Two Dags: one loads costs and says so by updating an asset (a dataset, on Airflow 2); the other is
-triggered by that asset. The ERP is told when the prices are published, not when they are queued:
-hence ``wait_for_completion``.
+Two Dags: one loads costs and updates an asset (a dataset, on Airflow 2); that asset triggers the
+other. The ERP is notified when the prices are published, not when Zilliant accepts the job: hence
+``wait_for_completion``.
 """
 
 import datetime
@@ -18,7 +18,7 @@ with DAG("load_costs", schedule=None, start_date=start, tags=["zilliant"]):
 
     @task(outlets=[costs])
     def load_costs():
-        """Stands for whatever brings the costs into your warehouse."""
+        """Stands for whatever loads the costs into your warehouse."""
         print("Loaded the costs of 1,204 products.")
 
     load_costs()
@@ -27,7 +27,7 @@ with DAG("prices_after_costs", schedule=[costs], start_date=start, catchup=False
 
     @task
     def choose_price_list():
-        """A result of an upstream task, handed to the workflow as an argument."""
+        """The result becomes an argument of the workflow."""
         return "base-2026"
 
     publish = ZilliantRunWorkflowOperator(
@@ -40,7 +40,7 @@ with DAG("prices_after_costs", schedule=[costs], start_date=start, catchup=False
 
     @task
     def tell_the_erp(job_id):
-        """Runs once the prices are out; the jobId is the publishing task's result."""
+        """Runs once the prices are published; the publishing task returns the jobId."""
         print(f"Dear ERP: Zilliant job {job_id} has published new list prices.")
 
     tell_the_erp(publish.output)

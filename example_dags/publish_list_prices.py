@@ -1,8 +1,8 @@
-"""Publish list prices: the smallest Dag that is useful.
+"""Publish list prices: the smallest useful Dag.
 
-It waits until the prices are published, in the triggerer, and fails if the job does not complete.
-Without ``wait_for_completion`` the task would be green as soon as Zilliant has queued the job,
-which says nothing of how the job ends.
+It waits in the triggerer until the prices are published, and fails if the job does not complete.
+Without ``wait_for_completion``, the task would be green as soon as Zilliant accepts the job,
+however the job ends.
 """
 
 import datetime

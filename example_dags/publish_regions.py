@@ -1,8 +1,8 @@
-"""Publish several regions: over scopes of their own, and over one scope that they must share.
+"""Publish several regions: each with its own scope, and all with one shared scope.
 
-Regions with scopes of their own run side by side. Those that share a scope get in each other's way:
-Zilliant refuses a second job of a scope with 409 while the first is in progress. Each task then
-waits in the triggerer, where it holds no worker slot, and submits when the scope is free.
+Regions with their own scopes run side by side. Regions that share a scope collide: Zilliant refuses
+a second job with 409 while the first is in progress. Each refused task then queues up in the
+triggerer, without a worker slot, and submits when the scope is free.
 """
 
 import datetime

@@ -1,8 +1,7 @@
-"""Requests and replies as values, and the one table from HTTP statuses to typed errors."""
+"""Requests and replies as plain values, and which error and general advice goes with an HTTP status."""
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping
@@ -10,10 +9,10 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
-from itertools import takewhile
 from typing import Any
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
+from airflow_provider_zilliant.api.redaction import redact, shorten
 from airflow_provider_zilliant.exceptions import (
     ZilliantAuthError,
     ZilliantBadRequestError,
@@ -23,13 +22,6 @@ from airflow_provider_zilliant.exceptions import (
     ZilliantScopeBusyError,
     ZilliantServerError,
 )
-
-#: How much of the server's words a message carries.
-MAX_WORDS = 300
-#: What the words of an HTML page begin with.
-PAGE = "(an HTML page)"
-#: So many characters of a longer secret are enough to know it by.
-BEGINNING = 16
 
 
 @dataclass(frozen=True)
@@ -66,51 +58,63 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. ``headers`` are found under lower-case names, ``at`` is epoch seconds."""
+    """What came back. ``headers`` are looked up by lower-case names, ``received_time`` is in epoch seconds."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
-    at: float = 0.0
+    received_time: float = 0.0
     secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
 
     @property
     def is_success(self) -> bool:
         return 200 <= self.status < 300
 
+    @property
+    def is_page(self) -> bool:
+        """Whether the body is an HTML page, so not from Zilliant's API."""
+        return re.match(rb"\s*<", self.body) is not None
+
+    @property
+    def status_line(self) -> str:
+        try:
+            return f"{self.status} {HTTPStatus(self.status).phrase}"
+        except ValueError:
+            return str(self.status)
+
     def parse_json(self) -> Any:
-        """The body as JSON; ValueError where it is none."""
+        """The body as JSON; ValueError if it is not JSON."""
         try:
             return json.loads(self.body)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
     @property
-    def words(self) -> str:
-        """The server's own words: one line, without secrets, at most ``MAX_WORDS`` characters."""
-        # Before the parse and after it: an escape in the JSON could spell a secret in yet another way.
-        text = without(self.secrets, self.body.decode("utf-8", "replace"))
-        return shorten(without(self.secrets, _meant_for_people(text)))
+    def explanation(self) -> str:
+        """The server's own explanation: one short line without secrets."""
+        # Before parsing and after: an escape in the JSON could spell a secret in yet another way.
+        text = redact(self.body.decode("utf-8", "replace"), self.secrets)
+        return shorten(redact(_extract_explanation(text), self.secrets))
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that ``Retry-After`` asks for, given there as seconds or as a date."""
+        """The seconds that ``Retry-After`` asks to wait, whether it gives seconds or a date."""
         value = self.headers.get("retry-after", "").strip()
         if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII):
             return float(value)
         try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - self.at)
+            return max(0.0, parsedate_to_datetime(value).timestamp() - self.received_time)
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
 
 
 @dataclass(frozen=True)
 class NoReply:
-    """No whole reply came back.
+    """No complete reply came back.
 
-    :param sent: whether any of the request's body (for a request without one: of the request)
-        may have left this machine. ``False`` is a promise.
-    :param reason: why, in words that hold no secret.
+    :param sent: whether any of the request's body (of the request, if it has no body) may have left
+        this machine. ``False`` is a promise.
+    :param reason: why, without secrets.
     """
 
     sent: bool
@@ -118,14 +122,14 @@ class NoReply:
 
     @classmethod
     def because(cls, error: BaseException, request: Request, *, sent: bool) -> NoReply:
-        """What a transport's exception means, in words that hold no secret."""
+        """What a transport's exception means."""
         kind = type(error).__name__
         if isinstance(error, ValueError):
-            # An address or a header that cannot be used; the text would quote it, with the password in it.
-            told = "check the proxies in Extra and in the environment (http_proxy, https_proxy)"
-            return cls(sent, f"the request could not be built ({kind}); {told}")
-        told = shorten(without(request.secrets, str(error)))
-        return cls(sent, f"{kind}: {told}" if told else kind)
+            # An address or a header that cannot be used. Its text would quote it, password included.
+            advice = "check the proxies in Extra and in the environment (http_proxy, https_proxy)"
+            return cls(sent, f"the request could not be built ({kind}); {advice}")
+        text = shorten(redact(str(error), request.secrets))
+        return cls(sent, f"{kind}: {text}" if text else kind)
 
 
 _ERRORS: dict[int, type[ZilliantRequestError]] = {
@@ -139,86 +143,53 @@ _ERRORS: dict[int, type[ZilliantRequestError]] = {
 
 _ADVICE = {
     401: (
-        "Check that the connection's Password holds the whole token response of the token endpoint (not "
-        "only its access_token), that it belongs to this environment and has not been revoked, and that "
+        "Check that the connection's Password holds the token endpoint's whole response (not only its "
+        "access_token), that the token belongs to this environment and has not been revoked, and that "
         "Extra oauth_host is this environment's OAuth host."
     ),
-    403: "The token is known but may not do this; check the user's rights in Zilliant.",
+    403: "The token is valid but not authorized for this; check the user's rights in Zilliant.",
     404: "Check the job id, and that the connection's Host is this Zilliant environment.",
-    429: "Too many requests; let the task's retries come later.",
-    500: "Zilliant itself says that it failed to process the request.",
+    429: "Too many requests; increase the task's retry delay.",
+    500: "Zilliant failed to process the request.",
 }
 
 
-def error_of(reply: Reply, doing: str) -> ZilliantRequestError:
-    """The typed error for a reply that is no success.
+def to_error(reply: Reply, doing: str) -> ZilliantRequestError:
+    """The typed error for a reply that is not a success.
 
-    :param doing: what the request was to do, as in "submitting workflow X".
+    :param doing: what the request was for, as in "Submitting workflow 'X'".
     """
     kind = _ERRORS.get(reply.status, ZilliantServerError if reply.status >= 500 else ZilliantRequestError)
-    words = reply.words
-    text = f"{doing}: the answer was {status_line(reply.status)}"
-    text += f", in its words: {words}" if words else ", without a word of explanation"
+    explanation = reply.explanation
+    text = f"the reply was {reply.status_line}"
+    text += f", with the explanation: {explanation}" if explanation else ", with no explanation"
     if 300 <= reply.status < 400:
-        target = urlsplit(reply.headers.get("location", "")).netloc.rpartition("@")[2] or "elsewhere"
-        advice = f"It redirects to {shorten(without(reply.secrets, target))}; redirects are not followed. "
+        target = urlsplit(reply.headers.get("location", "")).netloc.rpartition("@")[2] or "another address"
+        advice = f"It redirects to {shorten(redact(target, reply.secrets))}; redirects are not followed. "
         advice += "Check the connection's Host and scheme."
     else:
         advice = _ADVICE.get(reply.status, "")
-    error = kind(f"{text}. {advice}".rstrip(), status_code=reply.status, message=words)
-    if isinstance(error, ZilliantRateLimitError | ZilliantServerError):
-        error.retry_after = reply.retry_after
-    return error
+    return kind(
+        f"{text}. {advice}".rstrip(),
+        doing=doing,
+        status_code=reply.status,
+        message=explanation,
+        retry_after=reply.retry_after,
+        is_page=reply.is_page,
+    )
 
 
-def status_line(status: int) -> str:
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
-
-
-def _meant_for_people(text: str) -> str:
-    """The telling part of a body: a known JSON field, or an HTML page's title or text."""
+def _extract_explanation(text: str) -> str:
+    """The part of a body that is meant for people: a known JSON field, or an HTML page's title or text."""
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
         parsed = None
     if isinstance(parsed, dict):
-        told = [parsed.get(key) for key in ("error", "error_description", "message", "errorMessage", "detail")]
-        return ": ".join(part for part in told if isinstance(part, str) and part) or text
+        fields = [parsed.get(key) for key in ("error", "error_description", "message", "errorMessage", "detail")]
+        return ": ".join(value for value in fields if isinstance(value, str) and value) or text
     if re.match(r"\s*<", text):
         page = text[:20_000]
         title = re.search(r"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
-        return f"{PAGE} {title[1] if title else re.sub('<[^>]*>', ' ', page)}"
-    return text
-
-
-def shorten(text: str) -> str:
-    """One printable line of at most ``MAX_WORDS`` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= MAX_WORDS else f"{line[:MAX_WORDS]}…"
-
-
-def spellings(*secrets: str) -> frozenset[str]:
-    """The ways in which a server could echo a secret: plain, in Base64, and quoted for a URL or JSON."""
-    found: set[str] = set()
-    for secret in filter(None, secrets):
-        raw = secret.encode("utf-8", "surrogatepass")
-        encoded = base64.b64encode(raw).decode()
-        found |= {secret, encoded, encoded.rstrip("="), quote(raw), quote(raw, safe=""), quote_plus(raw)}
-        found |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    return frozenset(found)
-
-
-def without(secrets: frozenset[str], text: str) -> str:
-    """The text with every secret, every long beginning of one that was cut off, and credentials in URLs replaced."""
-    text = re.sub(r"(?<=//)[^/\s]*@", "***@", text)
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    for secret in secrets:
-        head = secret[:BEGINNING]
-        while len(secret) > BEGINNING and (start := text.find(head)) >= 0:
-            same = takewhile(lambda pair: pair[0] == pair[1], zip(secret, text[start:], strict=False))
-            text = f"{text[:start]}***{text[start + sum(1 for _ in same) :]}"
+        return f"(an HTML page) {title[1] if title else re.sub('<[^>]*>', ' ', page)}"
     return text

@@ -1,7 +1,7 @@
 """``ZilliantRunWorkflowOperator``: one job workflow as one task.
 
-Every Dag file that names the operator is parsed again and again, so all that only a running task
-needs is imported when it runs (:mod:`airflow_provider_zilliant.operators.attempt`).
+This module holds the arguments alone. Airflow parses every Dag file again and again, so whatever only
+a running task needs is imported when it runs (:mod:`airflow_provider_zilliant.operators.attempt`).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 class ZilliantRunWorkflowOperator(BaseOperator):
     """Submits a job workflow to Zilliant and returns its jobId.
 
-    The jobId is pushed to XCom ``job_id`` the moment that Zilliant accepts the job, before any
-    wait. A busy scope and, if wanted, the job's completion are waited for in the triggerer, where
-    no worker slot is held. Zilliant's ``POST /v1/JobWorkflow/Authorized`` queues a second job when
-    it is sent a second time, so whatever may have been accepted is not sent again unless you say so.
+    The jobId is pushed to XCom ``job_id`` the moment Zilliant accepts the job, before any wait. The
+    task waits for a busy scope and, if you ask for it, for the job's completion in the triggerer, where
+    it holds no worker slot. Zilliant's ``POST /v1/JobWorkflow/Authorized`` runs a second job when it is
+    sent a second time, so what may have been accepted is not sent again unless you say so.
 
     :param workflow_automation_id: which workflow to run. (templated)
-    :param scope: concurrency scope; ``None`` for the environment's serial queue. (templated)
+    :param scope: concurrency scope; ``None`` for Zilliant's own serial queue. (templated)
     :param parameters: arguments of the workflow, text to text; finite numbers are sent as their
         decimal text. (templated)
-    :param descriptor: workflow descriptor identifier; ``PLATFORM_CUSTOM_WORKFLOW`` unless given. (templated)
-    :param zilliant_conn_id: id of the Airflow Connection; ``zilliant_default`` unless given. (templated)
+    :param descriptor: workflow descriptor identifier; defaults to ``PLATFORM_CUSTOM_WORKFLOW``. (templated)
+    :param zilliant_conn_id: id of the Airflow Connection; defaults to ``zilliant_default``. (templated)
     :param on_scope_busy: what to do while another job of the scope is in progress: ``"wait"``,
         ``"fail"`` with :class:`ZilliantScopeBusyError`, or ``"skip"`` the task.
     :param scope_timeout: longest wait for a busy scope, counted from the first refusal: timedelta or
@@ -43,14 +43,14 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         Without it the task is green as soon as the job is queued, which says nothing of its success.
     :param timeout: longest wait for completion, counted from acceptance: timedelta or seconds,
         ``None`` for no limit.
-    :param poll_interval: seconds between looks, or between tries while the scope is busy. ``None``: a
-        tenth of the time waited so far, at least 5 s and at most 60 s; the first after 8 s, as Airflow's
-        LocalExecutor may fail a task that is resumed sooner after its deferral.
+    :param poll_interval: seconds between polls, or between tries while the scope is busy. ``None``: a
+        tenth of the time waited so far, at least 5 s and at most 60 s; the first after 8 s, because
+        Airflow's LocalExecutor may fail a task that is resumed sooner after its deferral.
     :param deferrable: wait in the triggerer; ``False``: the same waits on the worker.
     :param durable: remember the submission in Airflow's task state, so that a retry attaches to its
         job. Needs Airflow 3.3; before, it has no effect.
     :param on_unknown_submission: what to do when it is unknown whether Zilliant accepted: ``"fail"``
-        without retries, or ``"resubmit"``: let the task's retries submit again.
+        without retries, or ``"resubmit"``: the task's retries submit again.
     :raises ValueError: when the Dag is parsed, if an argument is wrong.
     :raises ZilliantConfigError: an argument or the Connection is wrong; nothing was sent.
     :raises ZilliantScopeBusyError: the scope is busy, with ``on_scope_busy="fail"``.
@@ -97,17 +97,17 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         ):
             arguments.check_choice(name, flag, (True, False))
         if workflow_automation_id == "":
-            raise ZilliantConfigError("workflow_automation_id: is empty; expected is the id of a workflow automation")
+            raise ZilliantConfigError("workflow_automation_id: is empty; expected the id of a workflow automation")
         self.workflow_automation_id = workflow_automation_id
         self.scope = scope
         self.parameters = parameters
         self.descriptor = descriptor
         self.zilliant_conn_id = zilliant_conn_id
         self.on_scope_busy = on_scope_busy
-        self.scope_timeout = arguments.seconds_of("scope_timeout", scope_timeout)
+        self.scope_timeout = arguments.parse_seconds("scope_timeout", scope_timeout)
         self.wait_for_completion = wait_for_completion
-        self.timeout = arguments.seconds_of("timeout", timeout)
-        self.poll_interval = arguments.poll_interval_of(poll_interval)
+        self.timeout = arguments.parse_seconds("timeout", timeout)
+        self.poll_interval = arguments.parse_poll_interval(poll_interval)
         self.deferrable = deferrable
         self.durable = durable
         self.on_unknown_submission = on_unknown_submission
@@ -120,24 +120,26 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         return self._attempt(context).begin()
 
     def resume_submission(self, context: Context, event: object = None) -> str:
-        """Goes on where :class:`ZilliantScopeTrigger` ended: the scope may be free."""
+        """Continues where :class:`ZilliantScopeTrigger` ended: the scope may be free."""
         return self._attempt(context).resume_submission(event)
 
     def resume_completion(self, context: Context, event: object = None) -> str:
-        """Goes on where :class:`ZilliantJobTrigger` ended: the job is closed, or the wait is over."""
+        """Continues where :class:`ZilliantJobTrigger` ended: the job is closed, or the wait is over."""
         return self._attempt(context).resume_completion(event)
 
     def on_kill(self) -> None:
-        """Tells which job runs on, as the API has no cancel, and lets nothing more be submitted."""
+        """Logs which job continues, as the API has no cancel, and lets nothing more be submitted."""
         self.killed = True
         if self.job_id is not None:
-            self.log.warning("This task was killed. Job %s runs on in Zilliant: the API cannot cancel it.", self.job_id)
+            self.log.warning(
+                "This task was killed. Job %s continues in Zilliant: the API cannot cancel it.", self.job_id
+            )
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> Any:
-        """The run facet ``zilliant_job``, which the OpenLineage provider asks for, also when the task failed."""
-        from airflow_provider_zilliant.lineage import lineage_of
+        """The run facet ``zilliant_job``, which the OpenLineage provider asks for, even when the task failed."""
+        from airflow_provider_zilliant.observability.lineage import lineage
 
-        return lineage_of(self.job_id, self.workflow_automation_id, self.scope or None)
+        return lineage(self.job_id, self.workflow_automation_id, self.scope or None)
 
     def _attempt(self, context: Context) -> Attempt:
         from airflow_provider_zilliant.operators.attempt import Attempt

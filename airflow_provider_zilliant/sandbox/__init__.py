@@ -1,6 +1,6 @@
-"""An embedded Zilliant: the API in memory and on a socket, to try Dags on with no Zilliant environment.
+"""An embedded Zilliant, to try Dags on without a Zilliant environment: the API in memory, served over HTTP.
 
-``python -m airflow_provider_zilliant.sandbox`` serves it; :class:`Sandbox` embeds it in a test.
+``python -m airflow_provider_zilliant.sandbox`` serves it; :class:`Sandbox` runs it inside a test.
 """
 
 from airflow_provider_zilliant.sandbox.server import Sandbox, connection_to

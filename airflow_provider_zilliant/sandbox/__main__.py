@@ -23,20 +23,20 @@ def main() -> None:
     parser.add_argument(
         "--parallel",
         action="store_true",
-        help="jobs of one scope queue; without it, one is refused (409) while another is in progress",
+        help="run the jobs of a scope one after the other, instead of refusing them with 409",
     )
     given = parser.parse_args()
     url = f"http://{given.host}:{given.port}"
 
     def announce(line: str) -> None:
-        if line.startswith("========"):  # aiohttp's own line comes once the socket is open
+        if line.startswith("========"):  # aiohttp prints this line once the socket is open
             connection = json.dumps(connection_to(url))
-            print(f"Zilliant sandbox at {url}   (jobs and scopes: open it in a browser; Ctrl-C ends it)\n")
-            print("A connection to it, for the shell that runs Airflow:\n")
+            print(f"Zilliant sandbox at {url}   (open it in a browser to see jobs and scopes; Ctrl-C stops it)\n")
+            print("An Airflow Connection to it, for the shell that runs Airflow:\n")
             print(f"  export AIRFLOW_CONN_ZILLIANT_DEFAULT='{connection}'\n")
             login = {**connection_to(url), "login": "anyone", "password": "anything"}
             login["extra"] |= {"client_id": "any", "client_secret": "any", "login_url": url}
-            print("Or one that logs in, with any user and any password:\n")
+            print("Or one that logs in (any user and password will do):\n")
             print(f"  export AIRFLOW_CONN_ZILLIANT_DEFAULT='{json.dumps(login)}'\n", flush=True)
 
     try:
@@ -51,7 +51,7 @@ def main() -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        sys.exit(f"Port {given.port} of {given.host} is in use; give another one with --port.")
+        sys.exit(f"Port {given.port} of {given.host} is in use; choose another one with --port.")
 
 
 if __name__ == "__main__":

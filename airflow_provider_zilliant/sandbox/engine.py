@@ -1,4 +1,4 @@
-"""The embedded Zilliant's state and rules: jobs, scopes, tokens and faults. It knows no socket."""
+"""The embedded Zilliant's state and rules: jobs, scopes and tokens. No sockets here."""
 
 from __future__ import annotations
 
@@ -10,59 +10,21 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
+
+from airflow_provider_zilliant.sandbox.faults import Fault, Refused, parse_fault
 
 WORKFLOW_KEY = "WORKFLOW_AUTOMATION_ID"
 DEFAULT_SECONDS = 5.0
 OAUTH_HOST = "sandbox.my.salesforce.com"
 
-FAULTS = {
-    "status": "answer with `status` (and `body`, `headers`), without doing anything",
-    "echo": "answer with `status` and a body that tells all that the request said, its secrets included",
-    "drop": "close the connection before the request is processed",
-    "lose_reply": "process the request, then close the connection without a reply",
-    "cut": "process the request, then send the head of the reply and half of its body",
-    "hang": "process nothing and answer nothing for `seconds`",
-    "process_and_hang": "process the request, then answer nothing for `seconds`",
-    "garbage": "process the request, then answer its status with a body that means nothing",
-    "delay": "process the request, and answer after `seconds`",
-}
-
-
-#: What a fault on order may say, and of which types.
-FAULT_FIELDS: dict[str, tuple[type, ...]] = {
-    "fault": (str,),
-    "status": (int,),
-    "body": (str,),
-    "headers": (dict,),
-    "seconds": (int, float),
-    "method": (str, type(None)),
-    "path": (str,),
-    "times": (int, type(None)),
-    "skip": (int,),
-    "probability": (int, float),
-}
-
-
-class Refused(Exception):
-    """An answer that is no success.
-
-    :param status: the HTTP status.
-    :param body: the JSON body.
-    """
-
-    def __init__(self, status: int, **body: str) -> None:
-        super().__init__(status, body)
-        self.status = status
-        self.body = body
-
 
 @dataclass
 class Job:
-    """One job workflow, from the moment it was accepted."""
+    """One job workflow, from its acceptance on."""
 
     job_id: str
     scope: str | None
@@ -98,41 +60,13 @@ class Job:
         }
 
 
-@dataclass
-class Fault:
-    """One fault on order, for the next ``times`` requests that match."""
-
-    fault: str
-    status: int = 503
-    body: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    seconds: float = 60.0
-    method: str | None = None
-    path: str = ""
-    times: int | None = 1
-    skip: int = 0
-    probability: float = 1.0
-
-    def strikes(self, method: str, path: str, chance: float) -> bool:
-        if self.times == 0 or (self.method or method) != method or self.path not in path:
-            return False
-        if self.skip > 0:
-            self.skip -= 1
-            return False
-        if chance >= self.probability:
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
-
-
 class Zilliant:
     """An environment in memory.
 
-    :param parallel: jobs of one scope queue, instead of being refused with 409.
-    :param users: password by user name that may log in; ``None``: any non-empty pair may.
-    :param seed: of the dice that faults with a probability roll.
-    :param clock: the present time in epoch seconds.
+    :param parallel: run the jobs of a scope one after the other, instead of refusing them with 409.
+    :param users: the users who may log in, and their passwords; ``None``: any non-empty pair may.
+    :param seed: seed of the dice for faults with a probability.
+    :param clock: returns the current time in epoch seconds.
     """
 
     def __init__(
@@ -160,25 +94,15 @@ class Zilliant:
         self._dice = random.Random(self._seed)
 
     def fault_for(self, method: str, path: str) -> Fault | None:
-        """The first fault on order that this request meets."""
+        """The first injected fault that applies to this request."""
         for fault in self.faults:
             if fault.strikes(method, path, self._dice.random()):
                 return fault
         return None
 
     def order_fault(self, order: object) -> Fault:
-        """Takes a fault on order, as ``POST /sandbox/faults`` describes it."""
-        if not isinstance(order, dict) or order.get("fault") not in FAULTS:
-            raise Refused(400, message=f"expected an object with 'fault', one of {', '.join(FAULTS)}")
-        unknown = set(order) - set(FAULT_FIELDS)
-        if unknown:
-            raise Refused(400, message=f"unknown: {', '.join(sorted(unknown))}")
-        if isinstance(order.get("body"), dict | list):
-            order = {**order, "body": json.dumps(order["body"])}
-        for name, value in order.items():
-            if not isinstance(value, FAULT_FIELDS[name]):
-                raise Refused(400, message=f"{name}: not of its type")
-        fault = Fault(**order)
+        """Injects a fault: ``POST /sandbox/faults``."""
+        fault = parse_fault(order)
         self.faults.append(fault)
         return fault
 
@@ -199,11 +123,11 @@ class Zilliant:
         return token_response(token, issued_at=self._clock())
 
     def revoke_tokens(self) -> None:
-        """Every token that was issued so far is refused from now on."""
+        """Refuses every token issued so far."""
         self._revoked_before = self._serial
 
     def authorize(self, authorization: str | None, forwarded_host: str | None) -> None:
-        """Zilliant's 401: a token that is not a whole, valid token response, or a wrong OAuth host."""
+        """Zilliant's 401: an incomplete or invalid token response, or a wrong OAuth host."""
         scheme, _, encoded = (authorization or "").partition(" ")
         try:
             response = json.loads(base64.b64decode(encoded, validate=True))
@@ -285,11 +209,11 @@ def _checked(body: object) -> tuple[str, str | None, dict[str, str]]:
         raise bad(f"Unknown field {unknown[0]}")
     descriptor, scope, parameters = body.get("descriptor"), body.get("scope"), body.get("parameters")
     if not isinstance(descriptor, str) or not descriptor:
-        raise bad("descriptor is required, and a string")
+        raise bad("descriptor is required and must be a string")
     if "scope" in body and (not isinstance(scope, str) or not scope):
-        raise bad("scope is a non-empty string, or left out")
+        raise bad("scope must be a non-empty string or left out")
     if not isinstance(parameters, dict):
-        raise bad("parameters is required, and an object")
+        raise bad("parameters is required and must be an object")
     for key, value in parameters.items():
         if not isinstance(value, str):
             raise bad(f"parameters.{key} is not a string")

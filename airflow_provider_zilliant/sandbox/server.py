@@ -1,4 +1,4 @@
-"""The embedded Zilliant on a socket: an ``aiohttp`` server over :class:`engine.Zilliant`."""
+"""The embedded Zilliant over HTTP: an ``aiohttp`` server for :class:`engine.Zilliant`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,17 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_zilliant.sandbox.engine import (
-    FAULTS,
-    OAUTH_HOST,
-    Fault,
-    Refused,
-    Zilliant,
-    token_response,
-)
+from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Zilliant, token_response
+from airflow_provider_zilliant.sandbox.faults import FAULTS, Fault, Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: A connection that waits this long for the next request is closed, in seconds.
+#: Seconds after which an idle connection is closed.
 KEEPALIVE = 75.0
 
 
 def application(zilliant: Zilliant) -> web.Application:
-    """The API of Zilliant and the sandbox's own, over one state."""
+    """Zilliant's API and the sandbox's own, over the same state."""
     app = web.Application(middlewares=[_recorder(zilliant)])
 
     async def token(request: web.Request) -> web.Response:
@@ -104,12 +98,12 @@ def _authorize(zilliant: Zilliant, request: web.Request) -> None:
 
 
 def _recorder(zilliant: Zilliant) -> Any:
-    """Writes every API request down, without secrets, and lets the ordered faults strike."""
+    """Records every API request, without secrets, and applies injected faults."""
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith(("/v1/", "/services/")):
-            return await _answered(request, handler)
+            return await _reply_of(request, handler)
         entry: dict[str, Any] = {
             "method": request.method,
             "path": request.path,
@@ -124,21 +118,21 @@ def _recorder(zilliant: Zilliant) -> Any:
         if fault is not None:
             entry["fault"] = fault.fault
             return await _faulty(request, handler, fault, entry)
-        response = await _answered(request, handler)
+        response = await _reply_of(request, handler)
         entry["status"] = response.status
         return response
 
     return record
 
 
-async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _reply_of(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Refused as refused:
         if refused.status == 401:
-            return web.Response(status=401)  # and says no more, as Zilliant does
+            return web.Response(status=401)  # without a reason, like Zilliant
         return web.json_response(refused.body, status=refused.status)
-    except web.HTTPException as error:  # no such path, or another method than the path's
+    except web.HTTPException as error:  # no such path, or a wrong method
         return web.Response(status=error.status, text=error.reason)
 
 
@@ -151,7 +145,7 @@ async def _faulty(request: web.Request, handler: Handler, fault: Fault, entry: d
         return web.json_response({"message": await _echo(request)}, status=fault.status)
     response: web.StreamResponse = web.Response()
     if fault.fault not in ("drop", "hang"):
-        response = await _answered(request, handler)
+        response = await _reply_of(request, handler)
         entry["status"] = response.status
     if fault.fault in ("hang", "process_and_hang", "delay"):
         await asyncio.sleep(fault.seconds)
@@ -184,7 +178,7 @@ async def _echo(request: web.Request) -> str:
 
 
 async def _body(request: web.Request) -> Any:
-    """A job workflow's body; of a login only the names of its fields."""
+    """The body; of a login, only the names of the fields."""
     if request.path.startswith("/services/"):
         return sorted(await request.post())
     raw = await request.read()
@@ -195,14 +189,14 @@ async def _body(request: web.Request) -> Any:
 
 
 class Sandbox:
-    """An embedded Zilliant in a thread of its own, for tests and notebooks.
+    """An embedded Zilliant in its own thread, for tests and notebooks.
 
     >>> with Sandbox() as zilliant:
     ...     print(zilliant.url)
 
     :param host: address to listen on.
-    :param port: port to listen on; 0 for any that is free.
-    :param how: what :class:`engine.Zilliant` takes.
+    :param port: port to listen on; 0 for any free one.
+    :param how: arguments of :class:`engine.Zilliant`.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **how: Any) -> None:
@@ -237,7 +231,7 @@ class Sandbox:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        # Not 0, which aiohttp takes for no limit: a fault that hangs would hold up the end.
+        # Not 0, which means no limit in aiohttp: a hanging fault would then block the shutdown.
         runner = web.AppRunner(
             application(self.zilliant), keepalive_timeout=KEEPALIVE, shutdown_timeout=0.1, access_log=None
         )

@@ -3,96 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import ssl
 import time
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
-from airflow_provider_zilliant.api.client import (
-    Alone,
-    Client,
-    Effect,
-    Flow,
-    Mask,
-    Now,
-    ReadConnection,
-    Send,
-    Sleep,
-)
-from airflow_provider_zilliant.api.environment import Environment, Token
+from airflow_provider_zilliant.api.client import Client
+from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.compat import connection_of, extra_of, in_thread
-from airflow_provider_zilliant.transports import mask
+from airflow_provider_zilliant.api.token import Token
+from airflow_provider_zilliant.compat import in_thread
+from airflow_provider_zilliant.connection import reading
+from airflow_provider_zilliant.transports.masking import mask
 
-T = TypeVar("T")
-
-#: Connections that one session opens at most, and seconds that one request may take.
+#: The most connections that one session opens, and the seconds that one request may take.
 POOL_SIZE, REQUEST_TIMEOUT = 100, 60.0
-
-log = logging.getLogger(__name__)
 
 
 class AsyncTransport:
-    """Drives flows with ``aiohttp`` and ``asyncio.sleep``; shared by all triggers of one connection.
+    """Sends with one ``aiohttp`` session.
 
     :param conn_id: id of the Airflow Connection.
-    :param tokens: tokens that logins of this connection fetched in this event loop.
     """
 
-    def __init__(self, conn_id: str, tokens: dict[Environment, Token]) -> None:
-        self.client = Client(tokens)
-        self.users = 0
+    #: A thousand waits stand here, so a sleep keeps no frame but its own.
+    sleep = staticmethod(asyncio.sleep)
+
+    def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
-        self._alone, self._reading = asyncio.Lock(), asyncio.Lock()
+        self._exclusive, self._loading = asyncio.Lock(), asyncio.Lock()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=POOL_SIZE),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
         )
         self._routes: dict[str, str | None] = {}
-        self._contexts: dict[bool | str, ssl.SSLContext] = {}
+        self._tls_contexts: dict[bool | str, ssl.SSLContext] = {}
 
-    async def drive(self, flow: Flow[T]) -> T:
-        """Performs the flow's effects one after the other and returns what it returns."""
-        result: Any = None
-        error: Exception | None = None
-        try:
-            while True:
-                effect = flow.send(result) if error is None else flow.throw(error)
-                # A thousand waits stand here: no frame is kept for a sleep but the sleep's own.
-                if type(effect) is Sleep:
-                    await asyncio.sleep(effect.seconds)
-                    result = error = None
-                    continue
-                try:
-                    result, error = await self._perform(effect), None
-                except Exception as raised:
-                    result, error = None, raised
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
+    def now(self) -> float:
+        return time.time()
 
-    async def _perform(self, effect: Effect) -> Any:
-        match effect:
-            case Send(request):
-                return await self._send(request)
-            case ReadConnection():
-                return await self._read_connection()
-            case Now():
-                return time.time()
-            case Mask(token):
-                # It tells the triggerer's parent over a blocking channel: not in the event loop.
-                return await in_thread(mask, token)
-            case Alone(flow):
-                async with self._alone:
-                    return await self.drive(flow)
-
-    async def _send(self, request: Request) -> Reply | NoReply:
+    async def send(self, request: Request) -> Reply | NoReply:
         headers = request.headers
         if request.content_type is not None:
             headers = {**headers, "Content-Type": request.content_type}
@@ -103,26 +59,43 @@ class AsyncTransport:
                 data=request.body,
                 headers=headers,
                 allow_redirects=False,
-                ssl=await self._context(request),
+                ssl=await self._tls(request),
                 proxy=self._route(request),
             ) as response:
                 body = await response.read()
-        # Not ClientError alone: whatever the reason, no answer is no answer.
+        # Not ClientError alone: no reply is no reply, whatever the reason.
         except Exception as error:
             return NoReply.because(error, request, sent=True)
-        return Reply(response.status, response.headers, body, at=time.time(), secrets=request.secrets)
+        return Reply(response.status, response.headers, body, received_time=time.time(), secrets=request.secrets)
 
-    async def _context(self, request: Request) -> ssl.SSLContext | bool:
-        """TLS as the worker's ``requests`` does it: the same authorities, the same environment variables."""
+    async def read_connection(self) -> Environment:
+        environment = await reading.read_in_triggerer(self._conn_id)
+        self._routes.clear()
+        return environment
+
+    async def mask(self, token: Token) -> None:
+        # It tells the triggerer's parent process over a blocking channel: not in the event loop.
+        await in_thread(mask, token)
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        async with self._exclusive:
+            yield
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _tls(self, request: Request) -> ssl.SSLContext | bool:
+        """TLS the way the worker's ``requests`` does it: the same authorities, the same environment variables."""
         verify = request.verify
         if verify is False or not request.url.startswith("https:"):
             return bool(verify)
-        if verify not in self._contexts:
-            async with self._reading:
-                if verify not in self._contexts:
+        if verify not in self._tls_contexts:
+            async with self._loading:
+                if verify not in self._tls_contexts:
                     # Reading the authorities takes some 50 ms: not in the event loop.
-                    self._contexts[verify] = await asyncio.to_thread(_context_of, verify)
-        return self._contexts[verify]
+                    self._tls_contexts[verify] = await asyncio.to_thread(_load_authorities, verify)
+        return self._tls_contexts[verify]
 
     def _route(self, request: Request) -> str | None:
         """The proxy for this request's host, looked up once: aiohttp's own look-up costs a thread each time."""
@@ -135,62 +108,54 @@ class AsyncTransport:
             self._routes[origin] = with_scheme or None
         return self._routes[origin]
 
-    async def _read_connection(self) -> Environment:
-        from airflow_provider_zilliant.hooks.zilliant import environment_from, readable, require_object
 
-        with readable(self._conn_id):
-            connection = await connection_of(self._conn_id)
-            require_object(connection.extra)
-            extra = await extra_of(connection)
-        self._routes.clear()
-        return environment_from(connection, extra, self._conn_id, warn=log.warning)
-
-    async def close(self) -> None:
-        await self._session.close()
-
-
-def _context_of(verify: bool | str) -> ssl.SSLContext:
+def _load_authorities(verify: bool | str) -> ssl.SSLContext:
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     path = verify if isinstance(verify, str) else named or str(DEFAULT_CA_BUNDLE_PATH)
     is_folder = os.path.isdir(path)
     return ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
 
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncTransport]] = WeakKeyDictionary()
-#: Tokens outlive the transports: the next trigger of a connection need not log in again.
+class _Opened:
+    """A client, and how many triggers use it."""
+
+    def __init__(self, conn_id: str, tokens: dict[Environment, Token]) -> None:
+        self.transport = AsyncTransport(conn_id)
+        self.client = Client(self.transport, tokens)
+        self.users = 0
+
+
+_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Opened]] = WeakKeyDictionary()
+#: Tokens outlive the sessions: the next trigger of a connection need not log in again.
 _tokens: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, dict[Environment, Token]]] = WeakKeyDictionary()
 
 
-def transport(conn_id: str) -> _Shared:
-    """The connection's transport in this event loop: opened for the first that needs it, closed behind the last.
+class SharedClient:
+    """``async with SharedClient(conn_id) as client``: the connection's one client in this event loop.
+
+    It is opened for the first trigger that needs it and closed after the last. A generator instead of
+    this class would cost each of a thousand triggers a frame.
 
     :param conn_id: id of the Airflow Connection.
-    :return: an asynchronous context manager.
     """
-    return _Shared(conn_id)
 
-
-class _Shared:
-    """One user's hold on a transport. A generator would cost each of a thousand triggers a frame."""
-
-    __slots__ = ("_conn_id", "_opened")
+    __slots__ = ("_conn_id", "_mine")
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
 
-    async def __aenter__(self) -> AsyncTransport:
+    async def __aenter__(self) -> Client:
         loop = asyncio.get_running_loop()
-        of_loop = _shared.setdefault(loop, {})
-        opened = of_loop.get(self._conn_id)
-        if opened is None:
+        opened = _opened.setdefault(loop, {})
+        if self._conn_id not in opened:
             tokens = _tokens.setdefault(loop, {}).setdefault(self._conn_id, {})
-            opened = of_loop[self._conn_id] = AsyncTransport(self._conn_id, tokens)
-        opened.users += 1
-        self._opened = opened
-        return opened
+            opened[self._conn_id] = _Opened(self._conn_id, tokens)
+        self._mine = opened[self._conn_id]
+        self._mine.users += 1
+        return self._mine.client
 
     async def __aexit__(self, *_: object) -> None:
-        self._opened.users -= 1
-        if self._opened.users == 0:
-            del _shared[asyncio.get_running_loop()][self._conn_id]
-            await self._opened.close()
+        self._mine.users -= 1
+        if self._mine.users == 0:
+            del _opened[asyncio.get_running_loop()][self._conn_id]
+            await self._mine.transport.close()

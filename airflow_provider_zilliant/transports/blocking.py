@@ -1,22 +1,21 @@
-"""The worker's transport: ``requests``, one request at a time."""
+"""The worker's transport: ``requests``, one request at a time. It never suspends."""
 
 from __future__ import annotations
 
 import io
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import requests
 from requests.auth import AuthBase
 
-from airflow_provider_zilliant.api.client import Alone, Effect, Flow, Mask, Now, ReadConnection, Send, Sleep
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.transports import mask
-
-T = TypeVar("T")
+from airflow_provider_zilliant.api.token import Token
+from airflow_provider_zilliant.transports.masking import mask
 
 #: Logins of this process go one at a time, so that the second finds the first one's token.
 _login_lock = threading.Lock()
@@ -25,7 +24,7 @@ _login_lock = threading.Lock()
 class KeepHeaders(AuthBase):
     """An authentication that does nothing.
 
-    Without one, ``requests`` puts what ``~/.netrc`` says of the host over our ``Authorization``.
+    Without one, ``requests`` replaces our ``Authorization`` by what ``~/.netrc`` says about the host.
     """
 
     def __call__(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -33,7 +32,7 @@ class KeepHeaders(AuthBase):
 
 
 class ConnectionSession(requests.Session):
-    """A session whose own ``verify`` and ``proxies`` count for more than the environment's variables."""
+    """A session whose own ``verify`` and ``proxies`` take precedence over environment variables."""
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         verify = self.verify if verify is None else verify
@@ -43,8 +42,8 @@ class ConnectionSession(requests.Session):
 class _Body(io.BytesIO):
     """A request body that knows whether any of it was handed to the connection.
 
-    ``http.client`` sends the headers first and reads the body after them. So as long as nothing
-    was read, whatever went wrong (name, proxy, TLS, connection), no server can have a whole POST.
+    ``http.client`` sends the headers first and reads the body after them. As long as nothing was
+    read, no server can have a whole POST, whatever went wrong (name, proxy, TLS, connection).
     """
 
     left = False
@@ -55,53 +54,27 @@ class _Body(io.BytesIO):
 
 
 class BlockingTransport:
-    """Drives flows with a kept ``requests`` session, one effect after the other.
+    """Sends with a kept ``requests`` session, and blocks until the reply is there.
 
     :param read_connection: reads the Airflow Connection.
-    :param timeout: seconds to wait for the connection, and for each piece of the answer.
+    :param timeout: seconds to wait for the connection, and for each piece of the reply.
+    :param check_alive: called before every request, and every second of a sleep; raises to end the call.
     """
 
-    def __init__(self, read_connection: Callable[[], Environment], *, timeout: float) -> None:
+    def __init__(
+        self, read_connection: Callable[[], Environment], *, timeout: float, check_alive: Callable[[], None]
+    ) -> None:
         self._read_connection = read_connection
         self._timeout = timeout
+        self._check_alive = check_alive
         self._session = requests.Session()
         self._outgoing: tuple[Request, _Body | None] | None = None
 
-    def drive(self, flow: Flow[T], *, sleep: Callable[[float], None] = time.sleep) -> T:
-        """Performs the flow's effects one after the other and returns what it returns.
+    def now(self) -> float:
+        return time.time()
 
-        :param sleep: lets seconds pass.
-        """
-        result: Any = None
-        error: Exception | None = None
-        try:
-            while True:
-                effect = flow.send(result) if error is None else flow.throw(error)
-                try:
-                    result, error = self._perform(effect, sleep), None
-                except Exception as raised:
-                    result, error = None, raised
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-
-    def _perform(self, effect: Effect, sleep: Callable[[float], None]) -> Any:
-        match effect:
-            case Send(request):
-                return self._send(request)
-            case ReadConnection():
-                return self._read_connection()
-            case Now():
-                return time.time()
-            case Sleep(seconds):
-                return sleep(seconds)
-            case Mask(token):
-                return mask(token)
-            case Alone(flow):
-                with _login_lock:
-                    return self.drive(flow)
-
-    def _send(self, request: Request) -> Reply | NoReply:
+    async def send(self, request: Request) -> Reply | NoReply:
+        self._check_alive()
         body = _Body(request.body) if request.body is not None else None
         headers = dict(request.headers)
         if request.content_type is not None:
@@ -120,19 +93,43 @@ class BlockingTransport:
                 proxies=dict(request.proxies) if request.proxies else None,
             )
         # Not RequestException alone: errors of urllib3 and of the codecs come through bare, and
-        # whatever the reason, no answer is no answer.
+        # no reply is no reply, whatever the reason.
         except Exception as error:
             cause = getattr(error.args[0], "reason", None) if error.args else None
             shown = cause if isinstance(cause, Exception) else error
             return NoReply.because(shown, request, sent=body is None or body.left)
         if response.status_code == 401:
             self._outgoing = None  # certainly not accepted, and a login and a second request may follow
-        return Reply(response.status_code, response.headers, response.content, at=time.time(), secrets=request.secrets)
+        return Reply(
+            response.status_code,
+            response.headers,
+            response.content,
+            received_time=time.time(),
+            secrets=request.secrets,
+        )
+
+    async def sleep(self, seconds: float, /) -> None:
+        """In short steps: the signal with which Airflow kills a task does not end a sleep."""
+        wake_time = time.monotonic() + seconds
+        while (remaining := wake_time - time.monotonic()) > 0:
+            self._check_alive()
+            time.sleep(min(remaining, 1.0))  # noqa: ASYNC251 - a worker may block
+
+    async def read_connection(self) -> Environment:
+        return self._read_connection()
+
+    async def mask(self, token: Token) -> None:
+        mask(token)
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        with _login_lock:
+            yield
 
     def may_have_sent(self, path: str) -> bool:
         """Whether the last request was a POST to ``path`` whose body began to leave.
 
-        For whoever was interrupted (a timeout, a signal) before an answer was in his hands.
+        For a call that was interrupted (by a timeout or a signal) before the reply arrived.
         """
         if self._outgoing is None:
             return False

@@ -1,1 +1,1 @@
-"""Waiting and looking in the triggerer, never submitting."""
+"""Waiting and polling in the triggerer, never submitting."""

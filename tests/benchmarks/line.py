@@ -108,23 +108,23 @@ class Ours:
     @staticmethod
     def _submit(parameters: dict[str, str]) -> str:
         """What the operator does with the hook."""
-        from airflow_provider_zilliant.api.jobs import submission_of
+        from airflow_provider_zilliant.api.jobs import parse_submission
         from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 
         with ZilliantHook("zilliant") as hook:
             hook.prepare()
-            return hook.submit(submission_of("PublishListPrices", scope=SCOPE, parameters=parameters))
+            return hook.submit(parse_submission("PublishListPrices", scope=SCOPE, parameters=parameters))
 
 
 class Alternative:
     """A task that posts, fails on a 409, and is retried."""
 
     def __init__(self, contest: Contest, url: str, dice: random.Random) -> None:
-        from airflow_provider_zilliant.api.environment import environment_of
+        from airflow_provider_zilliant.connection.fields import parse_environment
         from airflow_provider_zilliant.sandbox.server import connection_to
 
         fields = connection_to(url)
-        environment = environment_of(host=url, password=fields["password"], extra=fields["extra"])
+        environment = parse_environment(host=url, password=fields["password"], extra=fields["extra"])
         self._url = f"{url}/v1/JobWorkflow/Authorized"
         self._headers = environment.headers(environment.token)
         self._retry_delay = contest.retry_delay

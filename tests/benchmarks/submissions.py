@@ -22,14 +22,14 @@ def measure(address: Address, scheme: str, batches: int = BATCHES, batch: int = 
     """Batches of both in turn, so that whatever slows the machine slows both; medians over the batches."""
     import requests
 
-    from airflow_provider_zilliant.api.environment import environment_of
-    from airflow_provider_zilliant.api.jobs import submission_of
+    from airflow_provider_zilliant.api.jobs import parse_submission
+    from airflow_provider_zilliant.connection.fields import parse_environment
     from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 
     fields = zilliant_connection(address, scheme)
     connect("zilliant", **fields)
-    environment = environment_of(host=fields["host"], password=fields["password"], extra=fields["extra"])
-    body = submission_of("PublishListPrices", scope="us", parameters=PARAMETERS).request.json
+    environment = parse_environment(host=fields["host"], password=fields["password"], extra=fields["extra"])
+    body = parse_submission("PublishListPrices", scope="us", parameters=PARAMETERS).request.json
     headers = environment.headers(environment.token)
     url = f"{fields['host']}/v1/JobWorkflow/Authorized"
     session = requests.Session()

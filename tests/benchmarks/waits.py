@@ -73,10 +73,10 @@ async def floor(address: Address, scheme: str) -> AsyncIterator[Wait]:
     """The least that a wait can cost: one session for all, and the request that this provider sends."""
     import aiohttp
 
-    from airflow_provider_zilliant.api.environment import environment_of
+    from airflow_provider_zilliant.connection.fields import parse_environment
 
     connection = zilliant_connection(address, scheme)
-    environment = environment_of(**{name: connection[name] for name in ("host", "password", "extra")})
+    environment = parse_environment(**{name: connection[name] for name in ("host", "password", "extra")})
     trust = ssl.create_default_context(cafile=address.certificate)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=100, ssl=trust), headers=environment.headers(environment.token)

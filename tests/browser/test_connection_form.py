@@ -7,7 +7,7 @@ import sys
 
 from playwright.sync_api import expect
 
-from airflow_provider_zilliant.connection_form import FIELDS, PLACEHOLDERS
+from airflow_provider_zilliant.connection.form import FIELDS, PLACEHOLDERS
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
 from tests.browser.read_back import read_back

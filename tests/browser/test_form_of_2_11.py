@@ -15,7 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from airflow_provider_zilliant.connection_form import FIELDS, PLACEHOLDERS, RELABELING
+from airflow_provider_zilliant.connection.form import FIELDS, PLACEHOLDERS, RELABELING
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
 from tests.browser.read_back import read_back

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, Response, expect
 
-from airflow_provider_zilliant.connection_form import FIELDS, RELABELING
+from airflow_provider_zilliant.connection.form import FIELDS, RELABELING
 from tests.harness.chromium import PATIENCE
 
 SIZE = {"width": 1400, "height": 900}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import requests
 
-from airflow_provider_zilliant.api.environment import environment_of
+from airflow_provider_zilliant.connection.fields import parse_environment
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import Job
 from tests.harness.private_airflow import PrivateAirflow
@@ -47,7 +47,7 @@ def sandbox_with_a_history() -> Iterator[Sandbox]:
     late = [0.0]
     with Sandbox(seed=0, clock=lambda: time.time() - late[0]) as zilliant:
         told = zilliant.connection()
-        environment = environment_of(host=told["host"], password=told["password"], extra=told["extra"])
+        environment = parse_environment(host=told["host"], password=told["password"], extra=told["extra"])
         headers = environment.headers(environment.token)
         for seconds_ago, scope, workflow, seconds, result in HISTORY:
             late[0] = seconds_ago

@@ -8,9 +8,9 @@ import pytest
 from airflow import __version__ as airflow_version
 from airflow.providers_manager import ProvidersManager
 
-from airflow_provider_zilliant import connection_form
-from airflow_provider_zilliant.api.environment import environment_of
-from airflow_provider_zilliant.connection_form import FIELDS
+from airflow_provider_zilliant.connection import form as connection_form
+from airflow_provider_zilliant.connection.fields import parse_environment
+from airflow_provider_zilliant.connection.form import FIELDS
 
 try:
     from airflow.sdk._shared.secrets_masker import should_hide_value_for_key
@@ -42,7 +42,7 @@ def test_the_form_has_every_option_of_extra_that_is_read_and_no_other():
 
     asked: set[str] = set()
     given = Asked(client_id="client", client_secret="secret")
-    environment_of(host="z.example", login="me", password="password", extra=given)
+    parse_environment(host="z.example", login="me", password="password", extra=given)
     assert asked == set(FIELDS)
 
 

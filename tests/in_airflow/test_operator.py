@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_zilliant.api.jobs import submission_of
+from airflow_provider_zilliant.api.jobs import parse_submission
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 
 
 def hold_scope(scope: str = "us", seconds: float = 1.5) -> str:
     """Occupies a scope for some seconds, as a job of somebody else does."""
     with ZilliantHook() as hook:
-        return hook.submit(submission_of("Other", scope=scope, parameters={"sandbox_seconds": seconds}))
+        return hook.submit(parse_submission("Other", scope=scope, parameters={"sandbox_seconds": seconds}))
 
 
 def submissions(sandbox) -> list[int]:

@@ -100,12 +100,12 @@ class Ti:
 
 
 BAD_EVENTS = [None, {}, "retry", {"status": "success"}, {"status": None}, {"status": "closed"}, {"status": "RETRY"}]
-RESUME = {"number": 1, "ends_at": None}
+RESUME = {"try_number": 1, "deadline": None}
 
 
 @pytest.mark.parametrize("method", ["resume_submission", "resume_completion"])
 @pytest.mark.parametrize(
-    "event", [*BAD_EVENTS, *[{**event, "resume": RESUME} for event in BAD_EVENTS if isinstance(event, dict)]]
+    "event", [*BAD_EVENTS, *[{**event, "carried": RESUME} for event in BAD_EVENTS if isinstance(event, dict)]]
 )
 def test_an_event_that_is_not_on_the_list_fails_the_task_and_sends_nothing(sandbox, method, event):
     from airflow_provider_zilliant.exceptions import ZilliantError

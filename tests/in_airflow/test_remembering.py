@@ -10,9 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTas
 
 from airflow_provider_zilliant import exceptions
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
-from airflow_provider_zilliant.ledger import KEY, Intent, Job, Ledger
-from airflow_provider_zilliant.operators.final_errors import final
+from airflow_provider_zilliant.operators.ledger import KEY, Intent, Job, Ledger
 from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
+from airflow_provider_zilliant.tasks.final_errors import final
 
 
 class Store(dict):
@@ -87,7 +87,7 @@ def test_a_retry_returns_a_completed_job_without_waiting_for_it(sandbox, hook):
 
 
 def test_a_job_that_is_not_found_in_its_first_minute_is_not_submitted_anew(sandbox, hook, monkeypatch):
-    monkeypatch.setattr("airflow_provider_zilliant.waiting.FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr("airflow_provider_zilliant.waits.watching.FIRST_BACKOFF", 0.001)
     store = remembering(Job(1, 2, time.time(), submitted(hook, sandbox_seconds="60")))
     sandbox.zilliant.order_fault({"fault": "status", "status": 404, "method": "GET", "times": 11})
     with pytest.raises(exceptions.ZilliantNotFoundError) as caught:
@@ -211,7 +211,7 @@ def test_an_execution_timeout_while_a_job_runs_and_nothing_remembers_is_not_retr
     def interrupted(*_, **__):
         raise AirflowTaskTimeout("execution_timeout")
 
-    monkeypatch.setattr(ZilliantHook, "watch", interrupted)
+    monkeypatch.setattr("airflow_provider_zilliant.operators.attempt.watch", interrupted)
     task = operator(wait_for_completion=True, deferrable=False)
     with pytest.raises(exceptions.ZilliantTimeoutError) as caught:
         run(task)
@@ -234,15 +234,15 @@ JOB = {"jobId": "j1", "executionStatus": "CLOSED", "closeStatus": "COMPLETED"}
 @pytest.mark.parametrize(
     "event",
     [
-        {"status": "closed", "job": {**JOB, "closeStatus": "FAILED"}, "resume": {}},
-        {"status": "bogus", "resume": None},
-        {"status": "bogus", "resume": {"number": "1"}},
-        {"status": "bogus", "resume": {"number": 7}},
-        {"status": "error", "message": "x", "resume": {}},
+        {"status": "closed", "job": {**JOB, "closeStatus": "FAILED"}, "carried": {}},
+        {"status": "bogus", "carried": None},
+        {"status": "bogus", "carried": {"try_number": "1"}},
+        {"status": "bogus", "carried": {"try_number": 7}},
+        {"status": "error", "message": "x", "carried": {}},
         {"status": "timeout"},
-        {"status": "retry", "resume": {"number": 1, "ends_at": None}},
-        {"status": "retry", "resume": {"number": 1, "ends_at": None}, "waiting_since": "soon"},
-        {"status": "retry", "resume": {"number": 1, "ends_at": "soon"}, "waiting_since": 1.0},
+        {"status": "retry", "carried": {"try_number": 1, "deadline": None}},
+        {"status": "retry", "carried": {"try_number": 1, "deadline": None}, "waiting_since": "soon"},
+        {"status": "retry", "carried": {"try_number": 1, "deadline": "soon"}, "waiting_since": 1.0},
         {"status": "retry", "waiting_since": 1.0},
     ],
 )
@@ -254,7 +254,7 @@ def test_a_damaged_event_fails_the_task_and_submits_nothing(sandbox, method, eve
 
 
 def test_a_later_try_that_resumes_with_an_old_event_begins_at_the_beginning(sandbox):
-    event = {"status": "timeout", "waiting_since": 1.0, "end_time": 2.0, "resume": {"number": 1, "ends_at": None}}
+    event = {"status": "timeout", "waiting_since": 1.0, "carried": {"try_number": 1, "deadline": None}}
     job_id = operator().resume_submission({"ti": Ti(try_number=2)}, event)
     assert job_id == sandbox.zilliant.job_records()[0]["jobId"]
 

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from airflow_provider_zilliant import exceptions, telemetry
-from airflow_provider_zilliant.operators.final_errors import final
+from airflow_provider_zilliant import exceptions
+from airflow_provider_zilliant.observability import telemetry
+from airflow_provider_zilliant.tasks.final_errors import final
 from tests.in_airflow.test_remembering import Store, accepted, operator, run
 
 
@@ -64,14 +65,14 @@ def test_the_lineage_facet_names_job_workflow_and_scope(sandbox):
 
 
 def decided(error: BaseException, **how) -> tuple[str, float | None]:
-    from airflow_provider_zilliant.retries import zilliant_retry_policy
+    from airflow_provider_zilliant.retry_policy import zilliant_retry_policy
 
     decision = zilliant_retry_policy(**how).evaluate(error, try_number=1, max_tries=3)
     return decision.action.value, decision.retry_delay.total_seconds() if decision.retry_delay else None
 
 
 def test_the_retry_policy():
-    from airflow_provider_zilliant.retries import zilliant_retry_policy
+    from airflow_provider_zilliant.retry_policy import zilliant_retry_policy
 
     try:
         policy = zilliant_retry_policy()

@@ -14,7 +14,7 @@ import pendulum
 import requests
 
 from airflow_provider_zilliant import __version__
-from airflow_provider_zilliant.api.jobs import JobStatus
+from airflow_provider_zilliant.api.job_status import JobStatus
 from airflow_provider_zilliant.exceptions import (
     ZilliantConfigError,
     ZilliantError,

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_zilliant.api.environment import environment_of, read_token
 from airflow_provider_zilliant.api.http import Request
+from airflow_provider_zilliant.api.token import parse_token
+from airflow_provider_zilliant.connection.fields import parse_environment
 from airflow_provider_zilliant.exceptions import ZilliantConfigError
 
 RESPONSE = {
@@ -28,8 +29,8 @@ LOGIN = {"client_id": "client", "client_secret": "hidden-secret"}
 
 
 def authorization(password: str) -> str:
-    environment = environment_of(host="zilliant.example", password=password)
-    return environment.sign(Request("GET", "/"), environment.token).headers["Authorization"]
+    environment = parse_environment(host="zilliant.example", password=password)
+    return environment.sign(Request(method="GET", url="/"), environment.token).headers["Authorization"]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def authorization(password: str) -> str:
     ],
 )
 def test_the_base_url(fields, url):
-    assert environment_of(**fields).base_url == url
+    assert parse_environment(**fields).base_url == url
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_the_base_url(fields, url):
 )
 def test_a_broken_connection_is_named_by_its_field_and_shows_no_secret(fields, named):
     with pytest.raises(ZilliantConfigError, match=named) as caught:
-        environment_of(**fields)
+        parse_environment(**fields)
     assert isinstance(caught.value, ValueError)
     assert not any(secret in str(caught.value) for secret in ("hunter22", "hidden-secret", "tökén"))
 
@@ -117,8 +118,8 @@ def test_a_broken_connection_is_named_by_its_field_and_shows_no_secret(fields, n
 @pytest.mark.parametrize("empty", [None, "", " "])
 def test_what_a_form_saves_for_fields_left_empty_means_that_they_are_not_given(empty):
     names = ("oauth_host", "client_id", "client_secret", "login_url", "verify", "proxies", "allow_http")
-    environment = environment_of(host="z.example", password=TEXT, extra=dict.fromkeys(names, empty))
-    assert environment == environment_of(host="z.example", password=TEXT)
+    environment = parse_environment(host="z.example", password=TEXT, extra=dict.fromkeys(names, empty))
+    assert environment == parse_environment(host="z.example", password=TEXT)
     assert (environment.verify, environment.proxies, environment.login) == (True, (), None)
 
 
@@ -127,12 +128,12 @@ def test_what_a_form_saves_for_fields_left_empty_means_that_they_are_not_given(e
     [("true", True), ("True", True), ("false", False), (" FALSE ", False), (False, False), ("/ca.pem", "/ca.pem")],
 )
 def test_verify_as_a_form_saves_it(saved, verify):
-    assert environment_of(host="z.example", extra={"verify": saved}).verify == verify
+    assert parse_environment(host="z.example", extra={"verify": saved}).verify == verify
 
 
 @pytest.mark.parametrize("saved", ['{"https": "http://proxy:3128"}', {"https": "http://proxy:3128"}])
 def test_proxies_as_a_form_saves_them(saved):
-    assert environment_of(host="z.example", extra={"proxies": saved}).proxies == (("https", "http://proxy:3128"),)
+    assert parse_environment(host="z.example", extra={"proxies": saved}).proxies == (("https", "http://proxy:3128"),)
 
 
 def test_a_token_that_a_form_has_put_on_one_line_is_still_one():
@@ -153,36 +154,36 @@ def test_the_whole_response_is_encoded_not_only_the_access_token():
 @pytest.mark.parametrize("wrapped", [ENCODED, f" {ENCODED}\n", "\n".join(textwrap.wrap(ENCODED, 64))])
 def test_base64_goes_out_as_it_stands_and_unwrapped(wrapped):
     assert authorization(wrapped) == f"OAuth {ENCODED}"
-    assert read_token(wrapped).warning is None
+    assert parse_token(wrapped).warning is None
 
 
 @pytest.mark.parametrize(
     "odd", ["00D!only-an-access-token", "OAuth " + ENCODED, base64.b64encode(b"00D!access").decode(), '{"error": "x"}']
 )
 def test_anything_else_goes_out_with_a_warning(odd):
-    token = read_token(odd)
+    token = parse_token(odd)
     assert token.warning is not None
-    assert "whole Salesforce token response" in token.warning
+    assert "complete Salesforce token response" in token.warning
     assert odd not in token.warning
     if not odd.startswith("{"):
         assert authorization(odd) == f"OAuth {odd}"
 
 
 def test_without_a_token_there_is_no_authorization():
-    environment = environment_of(host="zilliant.example")
-    headers = environment.sign(Request("GET", "/"), environment.token).headers
+    environment = parse_environment(host="zilliant.example")
+    headers = environment.sign(Request(method="GET", url="/"), environment.token).headers
     assert "Authorization" not in headers
     assert "X-Forwarded-Host" not in headers
 
 
 @pytest.mark.parametrize("given_host", ["a-dev.my.salesforce.com", "https://a-dev.my.salesforce.com/"])
 def test_the_oauth_host_is_forwarded(given_host):
-    environment = environment_of(host="z.example", extra={"oauth_host": given_host})
+    environment = parse_environment(host="z.example", extra={"oauth_host": given_host})
     assert environment.headers(None)["X-Forwarded-Host"] == "a-dev.my.salesforce.com"
 
 
 def test_the_login_request_is_form_encoded():
-    environment = environment_of(host="z.example", login="me@x.com", password="a b&c+d%e=ü", extra=LOGIN)
+    environment = parse_environment(host="z.example", login="me@x.com", password="a b&c+d%e=ü", extra=LOGIN)
     request = environment.login_request()
     assert request.url == "https://login.salesforce.com/services/oauth2/token"
     assert request.body == (
@@ -192,9 +193,9 @@ def test_the_login_request_is_form_encoded():
 
 
 def test_no_repr_holds_a_secret():
-    login = environment_of(host="z.example", login="me", password="hunter22", extra=LOGIN)
-    token = environment_of(host="z.example", password=TEXT, extra={"proxies": {"https": "http://u:hunter22@p"}})
-    shown = repr([login, token, login.login_request(), token.sign(Request("GET", "/"), token.token)])
+    login = parse_environment(host="z.example", login="me", password="hunter22", extra=LOGIN)
+    token = parse_environment(host="z.example", password=TEXT, extra={"proxies": {"https": "http://u:hunter22@p"}})
+    shown = repr([login, token, login.login_request(), token.sign(Request(method="GET", url="/"), token.token)])
     assert not any(secret in shown for secret in ("hunter22", "hidden-secret", "the-access-token", ENCODED))
 
 
@@ -211,8 +212,10 @@ def test_no_repr_holds_a_secret():
 )
 def test_no_connection_however_odd_ends_in_anything_but_a_clear_error(host, port, schema, login, password, extra):
     try:
-        environment = environment_of(host=host, port=port, schema=schema, login=login, password=password, extra=extra)
-        request = environment.sign(Request("GET", "/"), environment.token)
+        environment = parse_environment(
+            host=host, port=port, schema=schema, login=login, password=password, extra=extra
+        )
+        request = environment.sign(Request(method="GET", url="/"), environment.token)
     except ZilliantConfigError:
         return
     for value in request.headers.values():

@@ -11,21 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_zilliant import exceptions
-from airflow_provider_zilliant.api.http import MAX_WORDS, NoReply, Reply, spellings
-from airflow_provider_zilliant.api.jobs import read_status, read_submission, status_request, submission_of
+from airflow_provider_zilliant.api.http import NoReply, Reply
+from airflow_provider_zilliant.api.jobs import parse_submission, read_status, read_submission, status_request
+from airflow_provider_zilliant.api.redaction import MAX_LENGTH, spellings
 from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError, ZilliantReplyError
 
 AT = pendulum.datetime(2026, 1, 5, 10)
 JOB = "5b6a2c3d-91f0-4a6e-9f7b-1a2b3c4d5e6f"
-SUBMISSION = submission_of("PublishListPrices", scope="us")
+SUBMISSION = parse_submission("PublishListPrices", scope="us")
 
 
 def read(answer: Reply | NoReply) -> str:
-    return read_submission(SUBMISSION, answer, at=AT)
+    return read_submission(SUBMISSION, answer, attempted_at=AT)
 
 
 def test_the_body_is_exactly_the_documented_one():
-    request = submission_of("PublishListPrices", scope="scope2", parameters={"foo": "bar"}).request
+    request = parse_submission("PublishListPrices", scope="scope2", parameters={"foo": "bar"}).request
     assert (request.method, request.url) == ("POST", "/v1/JobWorkflow/Authorized")
     assert json.loads(request.body) == {
         "descriptor": "PLATFORM_CUSTOM_WORKFLOW",
@@ -36,7 +37,7 @@ def test_the_body_is_exactly_the_documented_one():
 
 @pytest.mark.parametrize("scope", [None, ""])
 def test_no_scope_is_left_out(scope):
-    assert "scope" not in json.loads(submission_of("P", scope=scope).request.body)
+    assert "scope" not in json.loads(parse_submission("P", scope=scope).request.body)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_no_scope_is_left_out(scope):
     ],
 )
 def test_numbers_are_sent_as_their_decimal_text(value, text):
-    assert submission_of("P", parameters={"x": value}).parameters == {"x": text}
+    assert parse_submission("P", parameters={"x": value}).parameters == {"x": text}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_numbers_are_sent_as_their_decimal_text(value, text):
 )
 def test_a_value_that_is_no_text_is_refused_by_its_key(value):
     with pytest.raises(ZilliantConfigError, match=r"parameters\['list'\]"):
-        submission_of("P", parameters={"list": value})
+        parse_submission("P", parameters={"list": value})
 
 
 @pytest.mark.parametrize(
@@ -82,11 +83,11 @@ def test_a_value_that_is_no_text_is_refused_by_its_key(value):
 )
 def test_a_bad_argument_is_named(arguments, named):
     with pytest.raises(ZilliantConfigError, match=named):
-        submission_of(**arguments)
+        parse_submission(**arguments)
 
 
 def test_the_same_workflow_id_among_the_parameters_is_no_conflict():
-    submission = submission_of("P", parameters={"WORKFLOW_AUTOMATION_ID": "P", "a": "b"})
+    submission = parse_submission("P", parameters={"WORKFLOW_AUTOMATION_ID": "P", "a": "b"})
     assert submission.request.json["parameters"] == {"WORKFLOW_AUTOMATION_ID": "P", "a": "b"}
 
 
@@ -193,7 +194,7 @@ def test_a_redirect_names_where_it_leads_and_no_credentials():
 )
 def test_retry_after_is_seconds_or_a_date(header, seconds):
     with pytest.raises(exceptions.ZilliantRateLimitError) as caught:
-        read(Reply(429, {"retry-after": header}, at=AT.timestamp()))
+        read(Reply(429, {"retry-after": header}, received_time=AT.timestamp()))
     assert caught.value.retry_after == seconds
 
 
@@ -202,7 +203,7 @@ def test_the_servers_words_are_shortened_and_hold_no_secret():
     body = json.dumps({"message": f"the-token {' '.join(spellings('p&ss wörd'))} {'x' * 2000}"})
     with pytest.raises(exceptions.ZilliantBadRequestError) as caught:
         read(Reply(400, body=body.encode(), secrets=secrets))
-    assert len(caught.value.message) <= MAX_WORDS + 1
+    assert len(caught.value.message) <= MAX_LENGTH + 1
     assert not any(secret in str(caught.value) for secret in secrets)
 
 

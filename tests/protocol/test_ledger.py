@@ -6,9 +6,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from airflow_provider_zilliant.api.jobs import JobStatus
+from airflow_provider_zilliant.api.job_status import JobStatus
 from airflow_provider_zilliant.exceptions import ZilliantConfigError
-from airflow_provider_zilliant.ledger import KEY, Intent, Job, Ledger, Next, decide, decide_after_look
+from airflow_provider_zilliant.operators.ledger import KEY, Intent, Job, Ledger, Next, decide, decide_after_poll
 
 
 class Store(dict):
@@ -42,7 +42,7 @@ def test_without_a_store_nothing_is_remembered_and_nothing_breaks():
     assert (ledger.read(), ledger.remembers) == (None, False)
 
 
-@pytest.mark.parametrize("foreign", ["x", 5, [], {}, {"state": "job"}, {"state": "done", "try_number": 1, "at": 0}])
+@pytest.mark.parametrize("foreign", ["x", 5, [], {}, {"state": "job"}, {"state": "done", "try_number": 1, "time": 0}])
 def test_a_record_that_cannot_be_read_stops_the_task(foreign):
     with pytest.raises(ZilliantConfigError, match="nothing was sent"):
         Ledger(Store({KEY: foreign})).read()
@@ -55,8 +55,8 @@ def test_a_record_that_cannot_be_read_stops_the_task(foreign):
         (Intent(1, 2, 0), 2, False, Next.STOP),
         (Intent(1, 2, 0), 2, True, Next.SUBMIT),
         (Intent(1, 2, 0), 3, False, Next.SUBMIT),
-        (Job(1, 2, 0, "j"), 2, False, Next.LOOK),
-        (Job(1, 2, 0, "j"), 3, True, Next.LOOK),
+        (Job(1, 2, 0, "j"), 2, False, Next.POLL),
+        (Job(1, 2, 0, "j"), 3, True, Next.POLL),
     ],
 )
 def test_the_first_decision(record, max_tries, consent, decision):
@@ -76,7 +76,7 @@ def test_the_first_decision(record, max_tries, consent, decision):
     ],
 )
 def test_the_second_decision(status, max_tries, decision):
-    assert decide_after_look(Job(1, 2, 0, "j"), status, max_tries=max_tries) is decision
+    assert decide_after_poll(Job(1, 2, 0, "j"), status, max_tries=max_tries) is decision
 
 
 class Tries(RuleBasedStateMachine):
@@ -94,8 +94,8 @@ class Tries(RuleBasedStateMachine):
         """What the operator does, with a worker that may die at any point."""
         record = self.ledger.read()
         decision = decide(record, max_tries=self.max_tries, may_resubmit=False)
-        if decision is Next.LOOK:
-            decision = decide_after_look(record, self.status.get(record.job_id), max_tries=self.max_tries)
+        if decision is Next.POLL:
+            decision = decide_after_poll(record, self.status.get(record.job_id), max_tries=self.max_tries)
         if decision is Next.SUBMIT:
             self.ledger.write(Intent(self.try_number, self.max_tries, 0))
             if crash == "before":

@@ -54,12 +54,12 @@ def test_a_token_that_is_not_the_whole_response_is_refused_and_the_log_says_what
     connect(sandbox.connection(password="00D!only-the-access-token"))
     with caplog.at_level(logging.WARNING), ZilliantHook() as hook:
         for _ in range(2):
-            with pytest.raises(exceptions.ZilliantAuthError, match="whole token response") as caught:
+            with pytest.raises(exceptions.ZilliantAuthError, match="whole response") as caught:
                 hook.run_workflow("P")
     assert caught.value.status_code == 401
     assert len(seen(sandbox)) == 2, "a POST is not repeated after a 401 in token mode"
     logs = (capsys.readouterr().out, caplog.text)  # Airflow 3 writes to one of them, Airflow 2 to both
-    assert max(log.count("not a whole Salesforce token response") for log in logs) == 1
+    assert max(log.count("not a complete Salesforce token response") for log in logs) == 1
     assert not any("only-the-access-token" in log for log in logs)
 
 
@@ -185,7 +185,7 @@ def test_an_interruption_after_the_answer_is_in_doubt_unless_the_answer_was_cert
     sandbox.zilliant.order_fault({"fault": "status", "status": status})
     with pytest.raises(exceptions.ZilliantError):
         hook.run_workflow("P")
-    assert hook._opened.may_have_sent(SUBMIT) is in_doubt
+    assert hook._transport.may_have_sent(SUBMIT) is in_doubt
 
 
 def test_redirects_are_not_followed(sandbox, hook):
@@ -246,7 +246,7 @@ def free_port() -> int:
 def test_a_refused_connection_is_unreachable_after_a_few_tries(sandbox, connect, monkeypatch):
     connect(sandbox.connection(host=f"http://127.0.0.1:{free_port()}"))
     monkeypatch.setattr("airflow_provider_zilliant.api.client.CONNECT_BACKOFF", (0.01, 0.01))
-    with pytest.raises(exceptions.ZilliantUnreachableError, match="no job was queued"):
+    with pytest.raises(exceptions.ZilliantUnreachableError, match="no job was submitted"):
         ZilliantHook().run_workflow("P")
 
 
@@ -316,7 +316,7 @@ def test_raw_nonsense_on_the_socket_is_unknown(raw_server, sandbox, connect, ans
     ("changes", "works", "told"),
     [
         ({}, True, "accepts"),
-        ({"password": "00D!only-the-access-token"}, False, "whole Salesforce token response"),
+        ({"password": "00D!only-the-access-token"}, False, "complete Salesforce token response"),
         ({"extra": {"oauth_host": "other.my.salesforce.com"}}, False, "belongs to sandbox.my.salesforce.com"),
         ({"extra": {}}, False, "oauth_host is empty"),
         ({"password": ""}, False, "Password is empty"),
@@ -326,7 +326,7 @@ def test_raw_nonsense_on_the_socket_is_unknown(raw_server, sandbox, connect, ans
     ],
 )
 def test_the_connection_test_says_which_part_is_wrong(sandbox, connect, monkeypatch, changes, works, told):
-    monkeypatch.setattr("airflow_provider_zilliant.waiting.FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr("airflow_provider_zilliant.waits.watching.FIRST_BACKOFF", 0.001)
     connect(sandbox.connection(**changes))
     verdict, message = ZilliantHook().test_connection()
     assert verdict is works, message

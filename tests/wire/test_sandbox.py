@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from airflow_provider_zilliant.sandbox import Sandbox
-from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Refused, Zilliant, token_response
+from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Zilliant, token_response
+from airflow_provider_zilliant.sandbox.faults import Refused
 
 BODY = {"descriptor": "PLATFORM_CUSTOM_WORKFLOW", "parameters": {"WORKFLOW_AUTOMATION_ID": "P"}}
 LOGIN = {"grant_type": "password", "username": "me", "password": "pw", "client_id": "c", "client_secret": "s"}

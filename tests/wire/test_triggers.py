@@ -15,11 +15,11 @@ import psutil
 import pytest
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_zilliant import line
 from airflow_provider_zilliant.exceptions import ZilliantScopeBusyError
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 from airflow_provider_zilliant.transports import aio
 from airflow_provider_zilliant.triggers.zilliant import ZilliantJobTrigger, ZilliantScopeTrigger
+from airflow_provider_zilliant.waits import scope_queue
 from tests.conftest import LOGIN
 
 
@@ -43,9 +43,9 @@ def gets(sandbox) -> int:
 @pytest.mark.parametrize(
     "trigger",
     [
-        ZilliantScopeTrigger("c", "us", 1.0, 2.0, 3.0, 4.0, {"number": 1}),
+        ZilliantScopeTrigger("c", "us", 1.0, 2.0, 3.0, 4.0, {"try_number": 1}),
         ZilliantScopeTrigger("c", None, 1.0),
-        ZilliantJobTrigger("c", "j", "us", 1.0, 2.0, 3.0, 4.0, {"number": 1}),
+        ZilliantJobTrigger("c", "j", "us", 1.0, 2.0, 3.0, 4.0, {"try_number": 1}),
         ZilliantJobTrigger("c", "j"),
     ],
 )
@@ -57,9 +57,9 @@ def test_a_trigger_is_what_it_was_after_a_restart(trigger):
 
 async def test_the_scope_trigger_waits_and_sends_nothing_at_all(sandbox):
     began = time.time()
-    trigger = ZilliantScopeTrigger("zilliant_default", "us", began, 0.3, began + 60, began, {"number": 2})
+    trigger = ZilliantScopeTrigger("zilliant_default", "us", began, 0.3, began + 60, began, {"try_number": 2})
     event = await event_of(trigger)
-    assert event == {"status": "retry", "waiting_since": began, "end_time": began + 60, "resume": {"number": 2}}
+    assert event == {"status": "retry", "waiting_since": began, "carried": {"try_number": 2}}
     assert 0.3 <= time.time() - began < 5
     assert sandbox.zilliant.requests == []
 
@@ -72,9 +72,9 @@ async def test_the_scope_trigger_gives_up_at_the_deadline():
 
 async def test_the_job_trigger_tells_how_the_job_closed(sandbox, hook):
     job_id = hook.run_workflow("P", parameters={"sandbox_seconds": "0.5", "sandbox_result": "FAILED"})
-    event = await event_of(job_trigger(job_id, resume={"number": 1}))
+    event = await event_of(job_trigger(job_id, carried={"try_number": 1}))
     assert event["status"] == "closed"
-    assert event["resume"] == {"number": 1}
+    assert event["carried"] == {"try_number": 1}
     assert event["job"].keys() == {"jobId", "executionStatus", "closeStatus", "startTimeStamp", "closeTimeStamp"}
     assert (event["job"]["jobId"], event["job"]["closeStatus"]) == (job_id, "FAILED")
     assert gets(sandbox) >= 2
@@ -113,11 +113,11 @@ async def test_a_hundred_triggers_share_one_session_one_read_and_one_login(login
     body = {"descriptor": "D", "parameters": {"WORKFLOW_AUTOMATION_ID": "P", "sandbox_seconds": "1"}}
     jobs = [login_sandbox.zilliant.submit({**body, "scope": str(n)}).job_id for n in range(100)]
     made, read = [], []
-    original_init, original_read = aio.AsyncTransport.__init__, aio.AsyncTransport._read_connection
+    original_init, original_read = aio.AsyncTransport.__init__, aio.AsyncTransport.read_connection
     monkeypatch.setattr(
         aio.AsyncTransport, "__init__", lambda self, *how: (made.append(1), original_init(self, *how))[1]
     )
-    monkeypatch.setattr(aio.AsyncTransport, "_read_connection", lambda self: (read.append(1), original_read(self))[1])
+    monkeypatch.setattr(aio.AsyncTransport, "read_connection", lambda self: (read.append(1), original_read(self))[1])
     events = await asyncio.gather(*(event_of(job_trigger(job_id, poll_interval=0.2)) for job_id in jobs))
     assert {event["status"] for event in events} == {"closed"}
     assert (len(made), len(read)) == (1, 1)
@@ -133,12 +133,12 @@ async def test_a_cancelled_trigger_leaves_no_session_behind(hook):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert aio._shared[asyncio.get_running_loop()] == {}
+        assert aio._opened[asyncio.get_running_loop()] == {}
         gc.collect()
 
 
 async def test_ten_thousand_triggers_leave_nothing_behind(hook):
-    """Some look, some only wait, half are killed: afterwards there is no session, line, task or socket more."""
+    """Some poll, some only wait, half are killed: afterwards there is no session, queue, task or socket more."""
     closed = hook.run_workflow("P", parameters={"sandbox_seconds": "0"})
     still_open = hook.run_workflow("P", scope="us", parameters={"sandbox_seconds": "600"})
     here = asyncio.get_running_loop()
@@ -161,8 +161,8 @@ async def test_ten_thousand_triggers_leave_nothing_behind(hook):
         warnings.simplefilter("error")
         for _ in range(10):
             await a_thousand()
-            assert aio._shared[here] == {}
-            assert line._lines_here() == {}
+            assert aio._opened[here] == {}
+            assert scope_queue._queues_here() == {}
             gc.collect()
             await asyncio.sleep(0)
             sockets = sum(kept.status == "ESTABLISHED" for kept in psutil.Process().net_connections())
@@ -176,7 +176,7 @@ async def test_ten_thousand_triggers_leave_nothing_behind(hook):
 async def test_no_trigger_costs_a_thread(hook):
     job_id = hook.run_workflow("P", parameters={"sandbox_seconds": "60"})
     now = time.time()
-    triggers = [job_trigger(job_id, deferred_at=0.0, poll_interval=0.5) for _ in range(200)]
+    triggers = [job_trigger(job_id, deferred_time=0.0, poll_interval=0.5) for _ in range(200)]
     triggers += [ZilliantScopeTrigger("zilliant_default", f"s{n}", now) for n in range(200)]
     before = threading.active_count()
     tasks = [asyncio.create_task(event_of(trigger)) for trigger in triggers]
@@ -197,12 +197,12 @@ async def work(hook, scope: str, sent: list[bool]) -> str:
         except ZilliantScopeBusyError:
             sent.append(False)
             since = time.time() if since is None else since
-            trigger = ZilliantScopeTrigger("zilliant_default", scope, since, 60.0, deferred_at=time.time())
+            trigger = ZilliantScopeTrigger("zilliant_default", scope, since, 60.0, deferred_time=time.time())
             assert (await event_of(trigger))["status"] == "retry"
         else:
             sent.append(True)
-            accepted_at = time.time()
-            event = await event_of(job_trigger(job_id, scope=scope, poll_interval=0.1, accepted_at=accepted_at))
+            accepted_time = time.time()
+            event = await event_of(job_trigger(job_id, scope=scope, poll_interval=0.1, accepted_time=accepted_time))
             assert event["job"]["closeStatus"] == "COMPLETED"
             return job_id
 
@@ -223,14 +223,14 @@ def test_connections_loops_and_threads_share_nothing(sandbox, connect):
 
     async def opened() -> tuple[object, ...]:
         async with (
-            aio.transport("zilliant_default") as one,
-            aio.transport("zilliant_default") as same,
-            aio.transport("other") as other,
+            aio.SharedClient("zilliant_default") as one,
+            aio.SharedClient("zilliant_default") as same,
+            aio.SharedClient("other") as other,
         ):
             assert one is same
             assert one is not other
-            with line.Watch("zilliant_default", "us", 1.0):
-                assert list(line._lines_here()) == [("zilliant_default", "us")]
+            with scope_queue.Watch("zilliant_default", "us", 1.0):
+                assert list(scope_queue._queues_here()) == [("zilliant_default", "us")]
             return one, other
 
     with ThreadPoolExecutor(2) as pool:
@@ -239,7 +239,7 @@ def test_connections_loops_and_threads_share_nothing(sandbox, connect):
 
 
 @pytest.mark.parametrize("killed", [True, False], ids=["task killed", "triggerer ends"])
-async def test_a_wait_that_is_killed_names_the_job_that_runs_on(hook, caplog, capsys, killed):
+async def test_a_wait_that_is_killed_names_the_job_that_continues(hook, caplog, capsys, killed):
     job_id = hook.run_workflow("P", parameters={"sandbox_seconds": "60"})
     trigger = job_trigger(job_id, poll_interval=30)
     wait = asyncio.create_task(event_of(trigger))
@@ -250,7 +250,7 @@ async def test_a_wait_that_is_killed_names_the_job_that_runs_on(hook, caplog, ca
     wait.cancel()
     await asyncio.gather(wait, return_exceptions=True)
     logged = capsys.readouterr().out + caplog.text
-    assert (job_id in logged and "runs on" in logged) is (killed or not learns_of_kills)
+    assert (job_id in logged and "continues in" in logged) is (killed or not learns_of_kills)
 
 
 async def test_a_revoked_token_is_renewed_once_for_all(login_sandbox, connect):
@@ -269,8 +269,8 @@ async def test_a_revoked_token_is_renewed_once_for_all(login_sandbox, connect):
 async def test_a_fresh_token_in_the_connection_is_noticed_after_a_401(sandbox, connect, hook):
     job_id = hook.run_workflow("P", parameters={"sandbox_seconds": "0"})
     connect(sandbox.connection(password='{"access_token": "stale"}'))
-    async with aio.transport("zilliant_default") as opened:
-        await opened.drive(opened.client.token())
+    async with aio.SharedClient("zilliant_default") as client:
+        await client.token()
         connect(sandbox.connection())
         assert (await event_of(job_trigger(job_id)))["status"] == "closed"
 
@@ -289,7 +289,7 @@ async def test_a_refused_login_is_not_tried_by_everyone_who_waited_for_it(login_
     extra = {**LOGIN["extra"], "login_url": login_sandbox.url}
     connect({"host": login_sandbox.url, "login": LOGIN["login"], "password": "wrong", "extra": extra})
     login_sandbox.zilliant.order_fault({"fault": "delay", "seconds": 0.5, "path": "/services/", "times": None})
-    events = await asyncio.gather(*(event_of(job_trigger("5b6a2c3d", deferred_at=0.0)) for _ in range(30)))
+    events = await asyncio.gather(*(event_of(job_trigger("5b6a2c3d", deferred_time=0.0)) for _ in range(30)))
     assert {event["error"] for event in events} == {"ZilliantAuthError"}
     assert sum(request["path"].startswith("/services") for request in login_sandbox.zilliant.requests) <= 3
 

@@ -9,7 +9,7 @@ import signal
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
-from airflow_provider_zilliant.ledger import Intent, Ledger
+from airflow_provider_zilliant.operators.ledger import Intent, Ledger
 from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
 from airflow_provider_zilliant.transports import blocking
 

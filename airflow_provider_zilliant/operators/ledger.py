@@ -1,12 +1,12 @@
 """What a task remembers of its submission, so that no retry submits twice.
 
-Three states, in Airflow's task state (3.3 and later), which retries and clears do not touch::
+Three states, in Airflow's task state (3.3 and later), which retries and clears leave alone::
 
     nothing ──── about to POST ────> intent ──── accepted ────> job
        ^                               │                         │
        └── certainly not accepted ─────┘      (a new submission overwrites either)
 
-``intent`` without an outcome means that a worker died, or that the answer was lost: a job may
+``intent`` without an outcome means that a worker died, or that the reply was lost: a job may
 exist. Nothing else in this package reads or writes the task's state.
 """
 
@@ -15,23 +15,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-from airflow_provider_zilliant.api.jobs import JobStatus
+from airflow_provider_zilliant.api.job_status import JobStatus
 from airflow_provider_zilliant.exceptions import ZilliantConfigError
+
+if TYPE_CHECKING:
+    from airflow_provider_zilliant.compat import TaskState
 
 KEY = "zilliant_submission"
 
-#: Longer than any wait or retry delay that is worth it; then Airflow forgets the record.
+#: Longer than any sensible wait or retry delay; then Airflow forgets the record.
 RETENTION = timedelta(days=90)
-
-
-class Store(Protocol):
-    """The part of Airflow's task state that the ledger uses."""
-
-    def get(self, key: str, default: Any = None) -> Any: ...
-    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None: ...
-    def delete(self, key: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,12 @@ class Intent:
 
     :param try_number: the task's try that meant to send it.
     :param max_tries: the task's ``max_tries`` then, which retries leave alone and a clear raises.
-    :param at: when, in epoch seconds.
+    :param time: when, in epoch seconds.
     """
 
     try_number: int
     max_tries: int
-    at: float
+    time: float
 
 
 @dataclass(frozen=True)
@@ -54,13 +49,13 @@ class Job:
 
     :param try_number: the task's try that sent it.
     :param max_tries: the task's ``max_tries`` then.
-    :param at: when it was accepted, in epoch seconds.
+    :param time: when it was accepted, in epoch seconds.
     :param job_id: what Zilliant calls the job.
     """
 
     try_number: int
     max_tries: int
-    at: float
+    time: float
     job_id: str
 
 
@@ -70,7 +65,7 @@ class Ledger:
     :param store: Airflow's task state; ``None`` where there is none, and nothing is remembered.
     """
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: TaskState | None) -> None:
         self._store = store
 
     @property
@@ -80,22 +75,22 @@ class Ledger:
     def read(self) -> Intent | Job | None:
         """The last record.
 
-        :raises ZilliantConfigError: something else stands there; nothing may be sent on top of it.
+        :raises ZilliantConfigError: there is something else, and nothing may be sent on top of it.
         """
         record = self._store.get(KEY) if self._store is not None else None
         if record is None:
             return None
         try:
-            told = int(record["try_number"]), int(record["max_tries"]), float(record["at"])
+            common = int(record["try_number"]), int(record["max_tries"]), float(record["time"])
             if record["state"] == "intent":
-                return Intent(*told)
+                return Intent(*common)
             if record["state"] == "job" and isinstance(record["job_id"], str):
-                return Job(*told, record["job_id"])
+                return Job(*common, record["job_id"])
         except (KeyError, TypeError, ValueError):
             pass
         raise ZilliantConfigError(
-            f"The task state {KEY!r} holds something that this version cannot read, so whether a job was submitted is "
-            "not known, and nothing was sent. Look in Zilliant; then delete that key of the task's state."
+            f"The task state {KEY!r} holds something that this version cannot read. Whether a job was submitted is not "
+            "known, so nothing was sent. Look for the job in Zilliant, then delete that key from the task's state."
         )
 
     def write(self, record: Intent | Job) -> None:
@@ -113,7 +108,7 @@ class Next(Enum):
     """What a task does, given what it remembers."""
 
     SUBMIT = "submit"
-    LOOK = "look at the job that is on record"
+    POLL = "poll the job that is on record"
     ATTACH = "attach to it"
     STOP = "stop, because sending again could publish twice"
 
@@ -129,21 +124,21 @@ def is_from_before_a_clear(record: Intent | Job, max_tries: int) -> bool:
 def decide(record: Intent | Job | None, *, max_tries: int, may_resubmit: bool) -> Next:
     """The first decision of every submission.
 
-    :param max_tries: the task's ``max_tries`` at present.
-    :param may_resubmit: whether the user consents to sending again what may have been accepted.
+    :param max_tries: the task's present ``max_tries``.
+    :param may_resubmit: whether the user agreed to send again what may have been accepted.
     """
     if record is None:
         return Next.SUBMIT
     if isinstance(record, Job):
-        return Next.LOOK
+        return Next.POLL
     return Next.SUBMIT if may_resubmit or is_from_before_a_clear(record, max_tries) else Next.STOP
 
 
-def decide_after_look(record: Job, status: JobStatus | None, *, max_tries: int) -> Next:
-    """The second decision, where a job is on record.
+def decide_after_poll(record: Job, status: JobStatus | None, *, max_tries: int) -> Next:
+    """The second decision, if a job is on record.
 
-    :param max_tries: the task's ``max_tries`` at present.
-    :param status: what Zilliant says of it; ``None`` where it knows no such job any more.
+    :param max_tries: the task's present ``max_tries``.
+    :param status: what Zilliant reports about it; ``None`` if it no longer knows the job.
     """
     if status is None:
         return Next.SUBMIT

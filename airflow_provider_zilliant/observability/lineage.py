@@ -8,13 +8,13 @@ from typing import Any
 from airflow_provider_zilliant import __version__
 
 
-def lineage_of(job_id: str | None, workflow: str, scope: str | None) -> Any:
-    """What the operator tells OpenLineage: the run facet ``zilliant_job``, with ``jobId``, ``workflow`` and ``scope``.
+def lineage(job_id: str | None, workflow: str, scope: str | None) -> Any:
+    """The run facet ``zilliant_job``, with ``jobId``, ``workflow`` and ``scope``.
 
-    :param job_id: the job; ``None`` if none was accepted, or it is unknown whether one was.
+    :param job_id: the job; ``None`` if none was accepted, or if that is unknown.
     :param workflow: its workflow automation.
-    :param scope: its concurrency scope, where it had one.
-    :raises ImportError: the OpenLineage provider is not installed; it alone asks for this.
+    :param scope: its concurrency scope, if it had one.
+    :raises ImportError: the OpenLineage provider is not installed; only that provider asks for this.
     """
     from airflow.providers.openlineage.extractors import OperatorLineage
 

@@ -1,7 +1,7 @@
-"""What Airflow's metrics and traces hear of a task: counters and timers under ``zilliant.``, and spans.
+"""The metrics and spans that a task emits: their names under ``zilliant.``, tags and times.
 
-Everything is told by a worker, after the fact, and nothing here may end a task: a job that was
-accepted must be remembered and waited for, whatever becomes of the metrics.
+A worker reports everything after the fact, and nothing here may end a task: a job that was accepted
+must be remembered and waited for, whatever happens to the metrics.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from typing import TYPE_CHECKING, Literal, ParamSpec
 from airflow.providers.common.compat.sdk import Stats
 
 if TYPE_CHECKING:
-    from airflow_provider_zilliant.api.jobs import JobStatus, Submission
+    from airflow_provider_zilliant.api.job_status import JobStatus
+    from airflow_provider_zilliant.api.jobs import Submission
 
 P = ParamSpec("P")
 
 log = logging.getLogger(__name__)
 
 
-def _quiet(tell: Callable[P, None]) -> Callable[P, None]:
-    @wraps(tell)
-    def try_to_tell(*args: P.args, **kwargs: P.kwargs) -> None:
+def _quiet(report: Callable[P, None]) -> Callable[P, None]:
+    @wraps(report)
+    def try_to_report(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            tell(*args, **kwargs)
+            report(*args, **kwargs)
         except Exception:
-            log.debug("Metrics or traces could not be told.", exc_info=True)
+            log.debug("Metrics or traces could not be reported.", exc_info=True)
 
-    return try_to_tell
+    return try_to_report
 
 
 @_quiet
@@ -45,7 +46,7 @@ def submitted(
     """A POST has an outcome: counter ``zilliant.submissions.OUTCOME``, timer ``zilliant.submission``, and a span.
 
     :param outcome: ``refused``: certainly no job; ``unknown``: perhaps one.
-    :param began: when it began, its login and repetitions included, in epoch seconds.
+    :param began: when it began, login and repetitions included, in epoch seconds.
     :param ended: when it ended, in epoch seconds.
     """
     tags = _tags(submission)
@@ -56,7 +57,7 @@ def submitted(
 
 @_quiet
 def scope_was_busy(submission: Submission, *, since: float, until: float) -> None:
-    """A task that was refused has its job accepted: timer ``zilliant.scope_wait``, and a span."""
+    """A task that was refused at first had its job accepted: timer ``zilliant.scope_wait``, and a span."""
     tags = _tags(submission)
     Stats.timing("zilliant.scope_wait", timedelta(seconds=until - since), tags=tags)
     _span("zilliant.scope_wait", since, until, tags)
@@ -66,15 +67,15 @@ def scope_was_busy(submission: Submission, *, since: float, until: float) -> Non
 def closed(submission: Submission, status: JobStatus) -> None:
     """A job was seen to be closed: counter ``zilliant.jobs.completed`` or ``.failed``, timer ``zilliant.job``, a span.
 
-    The times are those that Zilliant tells.
+    The times are Zilliant's.
     """
     tags = _tags(submission)
     Stats.incr(f"zilliant.jobs.{'completed' if status.succeeded else 'failed'}", tags=tags)
     if status.started_at is not None and status.closed_at is not None:
         began, ended = status.started_at.timestamp(), status.closed_at.timestamp()
         Stats.timing("zilliant.job", timedelta(seconds=ended - began), tags=tags)
-        told = {**tags, "job_id": status.job_id, "close_status": status.close_status}
-        _span("zilliant.job", began, ended, told)
+        attributes = {**tags, "job_id": status.job_id, "close_status": status.close_status}
+        _span("zilliant.job", began, ended, attributes)
 
 
 def _tags(submission: Submission) -> dict[str, str]:
@@ -82,11 +83,11 @@ def _tags(submission: Submission) -> dict[str, str]:
 
 
 def _span(name: str, began: float, ended: float, attributes: Mapping[str, str | None]) -> None:
-    """A span in the task's own trace, where Airflow traces."""
+    """A span in the task's own trace, if Airflow traces."""
     try:
         from opentelemetry import trace
     except ImportError:
         return
-    told = {f"zilliant.{key}": value for key, value in attributes.items() if value is not None}
-    span = trace.get_tracer(__name__).start_span(name, attributes=told, start_time=int(began * 1e9))
+    known = {f"zilliant.{key}": value for key, value in attributes.items() if value is not None}
+    span = trace.get_tracer(__name__).start_span(name, attributes=known, start_time=int(began * 1e9))
     span.end(end_time=int(ended * 1e9))

@@ -1,4 +1,4 @@
-"""The scope's line: its rules, then whole crowds of tasks in virtual time."""
+"""The scope's queue: its rules, then whole crowds of tasks in virtual time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from airflow_provider_zilliant import line
-from airflow_provider_zilliant.line import Line, Waiter, Watch
+from airflow_provider_zilliant.waits import scope_queue
+from airflow_provider_zilliant.waits.scope_queue import ScopeQueue, Waiter, Watch
 from tests.harness import virtual_time
 from tests.harness.virtual_time import START
 
@@ -22,74 +22,74 @@ def waiter(since: float, interval: float = 10.0) -> Waiter:
     return Waiter(since, lambda _: interval)
 
 
-def watch(accepted_at: float = 0.0) -> Watch:
-    return Watch("c", None, accepted_at)  # of no scope: it enters no line by itself
+def watch(accepted_time: float = 0.0) -> Watch:
+    return Watch("c", None, accepted_time)  # of no scope: it enters no queue by itself
 
 
 def test_only_the_oldest_may_try_and_the_next_waits_an_interval_from_when_it_is_the_first():
-    one = Line()
+    queue = ScopeQueue()
     young, old = waiter(200), waiter(100, interval=5)
-    one.enter(young, now=1000, rest=7)
-    assert young.tries_at == 1007
-    one.enter(old, now=1001, rest=3)
-    assert (old.tries_at, young.tries_at) == (1004, None)
-    one.leave(old, now=1004)
-    assert young.tries_at == 1014
+    queue.enter(young, now=1000, seconds=7)
+    assert young.try_time == 1007
+    queue.enter(old, now=1001, seconds=3)
+    assert (old.try_time, young.try_time) == (1004, None)
+    queue.leave(old, now=1004)
+    assert young.try_time == 1014
 
 
 def test_who_is_refused_again_has_its_old_place():
-    one = Line()
+    queue = ScopeQueue()
     old, young = waiter(100), waiter(200)
-    one.enter(old, now=1000, rest=5)
-    one.enter(young, now=1000, rest=5)
-    one.leave(old, now=1005)
+    queue.enter(old, now=1000, seconds=5)
+    queue.enter(young, now=1000, seconds=5)
+    queue.leave(old, now=1005)
     again = waiter(100)
-    one.enter(again, now=1006, rest=5)
-    assert (again.tries_at, young.tries_at) == (1011, None)
+    queue.enter(again, now=1006, seconds=5)
+    assert (again.try_time, young.try_time) == (1011, None)
 
 
 def test_while_the_holder_is_watched_nobody_tries_and_at_its_end_the_first_does_at_once():
-    one = Line()
+    queue = ScopeQueue()
     first, second, holder = waiter(100), waiter(200), watch()
-    one.enter(first, now=1000, rest=5)
-    one.enter(second, now=1000, rest=5)
-    one.watch(holder, now=1001)
-    assert (first.tries_at, second.tries_at) == (None, None)
-    one.unwatch(holder, now=1500, closed=True)
-    assert (first.tries_at, second.tries_at) == (1500, None)
+    queue.enter(first, now=1000, seconds=5)
+    queue.enter(second, now=1000, seconds=5)
+    queue.watch(holder, now=1001)
+    assert (first.try_time, second.try_time) == (None, None)
+    queue.unwatch(holder, now=1500, closed=True)
+    assert (first.try_time, second.try_time) == (1500, None)
 
 
 def test_a_task_that_was_deferred_just_now_is_not_woken_before_airflow_can_resume_it():
-    one = Line()
+    queue = ScopeQueue()
     first, holder = Waiter(100, lambda _: 10.0, earliest=1008), watch()
-    one.enter(first, now=1000, rest=8)
-    one.watch(holder, now=1001)
-    one.unwatch(holder, now=1002, closed=True)
-    assert first.tries_at == 1008
+    queue.enter(first, now=1000, seconds=8)
+    queue.watch(holder, now=1001)
+    queue.unwatch(holder, now=1002, closed=True)
+    assert first.try_time == 1008
 
 
 def test_a_watch_that_ends_before_its_job_leaves_the_first_an_interval():
-    one = Line()
+    queue = ScopeQueue()
     first, holder = waiter(100), watch()
-    one.watch(holder, now=1000)
-    one.enter(first, now=1000, rest=5)
-    one.unwatch(holder, now=1500, closed=False)
-    assert first.tries_at == 1510
+    queue.watch(holder, now=1000)
+    queue.enter(first, now=1000, seconds=5)
+    queue.unwatch(holder, now=1500, closed=False)
+    assert first.try_time == 1510
 
 
 def test_the_holder_is_the_job_accepted_last():
-    one = Line()
+    queue = ScopeQueue()
     first, earlier, holder = waiter(100), watch(500), watch(900)
-    one.enter(first, now=1000, rest=5)
-    one.watch(holder, now=1000)
-    one.watch(earlier, now=1001)
-    one.unwatch(earlier, now=1002, closed=True)
-    assert first.tries_at is None
-    one.watch(earlier, now=1003)
-    one.unwatch(holder, now=1100, closed=True)
-    assert first.tries_at == 1100
-    one.unwatch(earlier, now=1101, closed=True)
-    assert first.tries_at == 1100
+    queue.enter(first, now=1000, seconds=5)
+    queue.watch(holder, now=1000)
+    queue.watch(earlier, now=1001)
+    queue.unwatch(earlier, now=1002, closed=True)
+    assert first.try_time is None
+    queue.watch(earlier, now=1003)
+    queue.unwatch(holder, now=1100, closed=True)
+    assert first.try_time == 1100
+    queue.unwatch(earlier, now=1101, closed=True)
+    assert first.try_time == 1100
 
 
 class AnyOrderOfEvents(RuleBasedStateMachine):
@@ -97,34 +97,34 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.line, self.now = Line(), 1000.0
+        self.queue, self.now = ScopeQueue(), 1000.0
         self.waiters: list[Waiter] = []
         self.watches: list[Watch] = []
 
-    @rule(since=st.floats(0, 1000), interval=st.floats(0.1, 60), rest=st.floats(0, 60))
-    def enter(self, since, interval, rest):
+    @rule(since=st.floats(0, 1000), interval=st.floats(0.1, 60), seconds=st.floats(0, 60))
+    def enter(self, since, interval, seconds):
         self.waiters.append(waiter(since, interval))
-        self.line.enter(self.waiters[-1], self.now, rest)
+        self.queue.enter(self.waiters[-1], self.now, seconds)
 
     @rule(which=st.integers(0))
     def leave(self, which):
         if self.waiters:
-            self.line.leave(self.waiters.pop(which % len(self.waiters)), self.now)
+            self.queue.leave(self.waiters.pop(which % len(self.waiters)), self.now)
 
-    @rule(accepted_at=st.floats(0, 1000))
-    def watch(self, accepted_at):
-        self.watches.append(watch(accepted_at))
-        self.line.watch(self.watches[-1], self.now)
+    @rule(accepted_time=st.floats(0, 1000))
+    def watch(self, accepted_time):
+        self.watches.append(watch(accepted_time))
+        self.queue.watch(self.watches[-1], self.now)
 
     @rule(which=st.integers(0), closed=st.booleans())
     def unwatch(self, which, closed):
         if self.watches:
             ended = self.watches.pop(which % len(self.watches))
-            self.line.unwatch(ended, self.now, closed=closed)
+            self.queue.unwatch(ended, self.now, closed=closed)
             if closed:
-                self.watches = [other for other in self.watches if other.accepted_at > ended.accepted_at]
+                self.watches = [other for other in self.watches if other.accepted_time > ended.accepted_time]
                 if not self.watches and self.waiters:
-                    assert min(self.waiters, key=lambda one: one.since).tries_at == self.now
+                    assert min(self.waiters, key=lambda one: one.since).try_time == self.now
 
     @rule(seconds=st.floats(0, 100))
     def time_passes(self, seconds):
@@ -132,7 +132,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
 
     @invariant()
     def never_two_at_the_head_never_one_forgotten_oldest_first(self):
-        at_the_head = [one for one in self.waiters if one.tries_at is not None]
+        at_the_head = [one for one in self.waiters if one.try_time is not None]
         if not self.waiters or self.watches:
             assert at_the_head == []
         else:
@@ -141,7 +141,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_kept_of_those_who_left(self):
-        assert self.line.is_empty == (not self.waiters and not self.watches)
+        assert self.queue.is_empty == (not self.waiters and not self.watches)
 
 
 TestAnyOrderOfEvents = AnyOrderOfEvents.TestCase
@@ -149,8 +149,8 @@ TestAnyOrderOfEvents.settings = settings(max_examples=100, stateful_step_count=4
 
 
 def turn(since: float, **how) -> asyncio.Task[bool]:
-    given = {"deferred_at": time.time(), "poll_interval": None, "end_time": None, **how}
-    return asyncio.ensure_future(line.turn("c", "us", waiting_since=since, **given))
+    given = {"deferred_time": time.time(), "poll_interval": None, "deadline": None, **how}
+    return asyncio.ensure_future(scope_queue.wait_for_turn("c", "us", waiting_since=since, **given))
 
 
 def test_the_oldest_goes_first_and_each_next_one_after_an_interval_of_its_own():
@@ -167,20 +167,22 @@ def test_the_oldest_goes_first_and_each_next_one_after_an_interval_of_its_own():
     virtual_time.run(main())
 
 
-def test_scopes_and_connections_have_lines_of_their_own():
+def test_scopes_and_connections_have_queues_of_their_own():
     async def main():
         began = time.time()
-        how = {"waiting_since": began, "deferred_at": began, "poll_interval": 10, "end_time": None}
-        await asyncio.gather(*(line.turn(*whose, **how) for whose in [("c", "us"), ("c", "eu"), ("d", "us")]))
+        how = {"waiting_since": began, "deferred_time": began, "poll_interval": 10, "deadline": None}
+        await asyncio.gather(
+            *(scope_queue.wait_for_turn(*whose, **how) for whose in [("c", "us"), ("c", "eu"), ("d", "us")])
+        )
         assert time.time() - began < 11.1
-        assert line._lines_here() == {}
+        assert scope_queue._queues_here() == {}
 
     virtual_time.run(main())
 
 
 def test_the_deadline_ends_the_wait_of_whoever_stands_behind():
     async def main():
-        first, second = turn(START - 9, poll_interval=60), turn(START, poll_interval=1, end_time=START + 5)
+        first, second = turn(START - 9, poll_interval=60), turn(START, poll_interval=1, deadline=START + 5)
         assert await second is False
         assert time.time() == pytest.approx(START + 5)
         assert not first.done()
@@ -189,12 +191,14 @@ def test_the_deadline_ends_the_wait_of_whoever_stands_behind():
     virtual_time.run(main())
 
 
-def test_a_restarted_triggerer_lets_the_line_gather_before_anyone_tries():
+def test_a_restarted_triggerer_lets_the_queue_gather_before_anyone_tries():
     async def main():
         order = []
 
         async def restarted(since: float) -> None:
-            await line.turn("c", "us", waiting_since=since, deferred_at=since, poll_interval=None, end_time=None)
+            await scope_queue.wait_for_turn(
+                "c", "us", waiting_since=since, deferred_time=since, poll_interval=None, deadline=None
+            )
             order.append(since)
 
         waits = []
@@ -241,20 +245,20 @@ async def live(number: int, task: Task, zilliant: Zilliant, notes: list[str]) ->
     since = None
     while not zilliant.post(number, task.job):
         since = time.time() if since is None else since
-        deferred_at = time.time()
+        deferred_time = time.time()
         await asyncio.sleep(0.3)
-        here = line._lines_here()
-        assert await line.turn(
-            "c", "us", waiting_since=since, deferred_at=deferred_at, poll_interval=None, end_time=None
+        here = scope_queue._queues_here()
+        assert await scope_queue.wait_for_turn(
+            "c", "us", waiting_since=since, deferred_time=deferred_time, poll_interval=None, deadline=None
         )
         left = here.get(("c", "us"))
         if left is not None and any(other.since < since for other in left._waiters):
             notes.append(f"{number} tried before its turn")
         await asyncio.sleep(task.worker)
-    accepted_at = time.time()
+    accepted_time = time.time()
     if task.watches:
         await asyncio.sleep(0.3)
-        with line.Watch("c", "us", accepted_at) as watched:
+        with scope_queue.Watch("c", "us", accepted_time) as watched:
             for _ in range(math.ceil(task.job / 5)):
                 await asyncio.sleep(5)
             watched.closed()
@@ -267,10 +271,10 @@ def crowd(tasks: list[Task]) -> tuple[Zilliant, list[str]]:
         for task, life in zip(tasks, lives, strict=True):
             if task.killed is not None:
                 asyncio.get_running_loop().call_later(task.killed, life.cancel)
-        for told in await asyncio.gather(*lives, return_exceptions=True):
-            if isinstance(told, Exception):
-                raise told
-        assert line._lines_here() == {}, "somebody is still in line"
+        for result in await asyncio.gather(*lives, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+        assert scope_queue._queues_here() == {}, "somebody is still in the queue"
         return zilliant, notes
 
     return virtual_time.run(main())

@@ -1,11 +1,11 @@
-"""The connection form, told once: as metadata for newer Airflows and as widgets for older ones."""
+"""The connection form in Airflow's UI: which fields it shows, their labels, headings and help texts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-#: Host is a whole URL, which says the scheme.
+#: Host is a whole URL, scheme included.
 HIDDEN_FIELDS = ["schema"]
 
 RELABELING = {
@@ -22,14 +22,14 @@ NETWORK = "Network"
 class Field:
     """A field of Extra.
 
-    :param label: what stands beside it.
-    :param description: what stands below it.
-    :param section: the heading under which newer Airflows fold it away; older ones have no such thing.
+    :param label: the text beside it.
+    :param description: the text below it.
+    :param section: the heading under which newer Airflows fold it away; older ones have no headings.
     :param kind: JSON type of its value.
     :param is_secret: whether the form hides what is typed. Airflow masks a stored value by the field's
-        *name*, so a secret needs one that Airflow knows: ``client_secret``, ``proxies``.
-    :param placeholder: an example to show in the empty field; newer Airflows have none for Extra.
-    :param suggestions: values that newer Airflows offer while one types.
+        *name*, so a secret needs a name that Airflow knows: ``client_secret``, ``proxies``.
+    :param placeholder: an example to show in the empty field; newer Airflows show none for Extra.
+    :param suggestions: values that newer Airflows offer while the user types.
     """
 
     label: str
@@ -55,48 +55,48 @@ class Field:
 FIELDS = {
     "oauth_host": Field(
         "OAuth host",
-        "The environment's OAuth host, such as mycompany-dev.my.salesforce.com: the host of the token response's "
+        "The environment's OAuth host, like mycompany-dev.my.salesforce.com: the host of the token response's "
         "instance_url. Needed from outside Zilliant's network.",
         placeholder="mycompany-dev.my.salesforce.com",
     ),
     "client_id": Field(
         "Client id",
-        "Of the connected app in Salesforce. With it, the provider logs in by itself, with Salesforce user and "
-        "password. Empty: the password field holds a token response.",
+        "Consumer key of the connected app in Salesforce. If set, the provider logs in itself, with Salesforce user "
+        "and password. If empty, the password field holds a token response.",
         section=LOGIN_MODE,
         placeholder="only to log in with user and password",
     ),
     "client_secret": Field(
         "Client secret",
-        "The secret that belongs to the client id.",
+        "Consumer secret of the connected app.",
         section=LOGIN_MODE,
         is_secret=True,
     ),
     "login_url": Field(
         "Login URL",
-        "https://login.salesforce.com unless given; https://test.salesforce.com for a Salesforce sandbox.",
+        "Defaults to https://login.salesforce.com; use https://test.salesforce.com for a Salesforce sandbox.",
         section=LOGIN_MODE,
         placeholder="https://login.salesforce.com",
         suggestions=("https://login.salesforce.com", "https://test.salesforce.com"),
     ),
     "verify": Field(
         "Verify TLS",
-        "true (unless given), false, or the path of a CA bundle on every machine of Airflow.",
+        "true (the default), false, or the path of a CA bundle on every Airflow machine.",
         section=NETWORK,
         placeholder="true",
         suggestions=("true", "false", "/etc/ssl/certs/ca-certificates.crt"),
     ),
     "proxies": Field(
         "Proxies",
-        'JSON, such as {"https": "http://proxy:3128"}. The proxy environment variables count as well. Hidden, as a '
-        "proxy's URL may hold a password.",
+        'JSON, like {"https": "http://proxy:3128"}. The proxy environment variables apply as well. Hidden, because a '
+        "proxy's URL may contain a password.",
         section=NETWORK,
         is_secret=True,
         placeholder='{"https": "http://proxy:3128"}',
     ),
     "allow_http": Field(
         "Allow plain http",
-        "Plain http to any other host than this machine is refused unless this is on.",
+        "Unless this is on, plain http is refused for every host except this machine.",
         section=NETWORK,
         kind="boolean",
     ),
@@ -104,10 +104,10 @@ FIELDS = {
 
 PLACEHOLDERS = {
     "host": "https://mycompany.zilliant.com",
-    "login": "empty, unless a Client id is given",
+    "login": "only together with a Client id",
     "password": '{"access_token": ..., "instance_url": ...}, or its Base64',
-    # Without a port, Airflow 3.3's list of connections sends port 0 to the test, which takes that for another
-    # address than the stored one and refuses before it asks the hook.
+    # Without a port, Airflow 3.3's list of connections sends port 0 to the test. That differs from the stored
+    # address, so Airflow refuses before it asks the hook.
     "port": "443 (without one, Airflow 3.3 refuses to test: Bad Request)",
     **{name: field.placeholder for name, field in FIELDS.items() if field.placeholder},
 }
@@ -119,7 +119,7 @@ def conn_fields() -> dict[str, Any]:
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """What the form hides, how it labels, and what it shows as examples."""
+    """What the form hides, its labels and its examples."""
     return {"hidden_fields": HIDDEN_FIELDS, "relabeling": RELABELING, "placeholders": PLACEHOLDERS}
 
 

@@ -1,4 +1,4 @@
-"""Errors that end a task at once: typed like any other, and not retried by Airflow."""
+"""Errors that end a task for good: typed like any other, and not retried by Airflow."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ E = TypeVar("E", bound=ZilliantError)
 
 
 def final(error: E, text: str | None = None) -> E:
-    """The same error as one that is an ``AirflowFailException`` too, which Airflow does not retry.
+    """The same error as one that is also an ``AirflowFailException``, which Airflow does not retry.
 
-    :param text: another text than the error's own.
+    :param text: replaces the error's own text.
     """
     made: E = _class_of(type(error))(str(error) if text is None else text)  # type: ignore[arg-type]
     made.__dict__.update(error.__dict__)
@@ -29,7 +29,7 @@ def _class_of(kind: type[E]) -> type[E]:
         return kind
 
     def reduce(self: E) -> tuple[Any, ...]:
-        # The class is made here, so a pickle cannot name it; it names what it was made of.
+        # The class is made here, so a pickle cannot name it: it names the plain class instead.
         plain = kind(str(self))
         plain.__dict__.update(self.__dict__)
         return final, (plain,)

@@ -1,0 +1,54 @@
+"""``Transport``: everything that the calls need from the outside, as one small interface.
+
+The triggerer's awaits. The worker's blocks instead, so it never suspends, and :func:`run` carries a
+coroutine over it to its end in a single step. So a call is written once, for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
+
+from airflow_provider_zilliant.api.environment import Environment
+from airflow_provider_zilliant.api.http import NoReply, Reply, Request
+from airflow_provider_zilliant.api.token import Token
+
+T = TypeVar("T")
+
+
+class Transport(Protocol):
+    """How one Connection's calls leave this process, and what else they need from it."""
+
+    def now(self) -> float:
+        """The present time, in epoch seconds."""
+        ...
+
+    async def send(self, request: Request) -> Reply | NoReply:
+        """Sends one request, once."""
+        ...
+
+    async def sleep(self, seconds: float, /) -> None: ...
+
+    async def read_connection(self) -> Environment:
+        """Reads the Airflow Connection anew."""
+        ...
+
+    async def mask(self, token: Token) -> None:
+        """From now on, no log shows the token."""
+        ...
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """Held by one at a time, of all that share the tokens."""
+        ...
+
+
+def run(call: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine over a transport that blocks."""
+    try:
+        call.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    call.close()
+    raise AssertionError("a transport that blocks never suspends")

@@ -1,0 +1,104 @@
+"""Polling a job until it is closed, and which failures of a poll are tolerated."""
+
+from __future__ import annotations
+
+from airflow_provider_zilliant.api.client import Client
+from airflow_provider_zilliant.api.job_status import JobStatus
+from airflow_provider_zilliant.exceptions import (
+    ZilliantError,
+    ZilliantNotFoundError,
+    ZilliantRateLimitError,
+    ZilliantReplyError,
+    ZilliantServerError,
+    ZilliantUnreachableError,
+)
+from airflow_provider_zilliant.waits import intervals
+from airflow_provider_zilliant.waits.events import Closed, Failed, TimedOut
+
+#: This many failed polls in a row are tolerated; the next one ends the wait.
+TOLERATED_FAILURES = 10
+#: For this many seconds after its acceptance, a job may not be found yet.
+NOT_FOUND_GRACE = 60.0
+#: The longest ``Retry-After`` that is followed, in seconds.
+LONGEST_RETRY_AFTER = 900.0
+#: The pause after a single poll's first failure, in seconds; it doubles with each, up to the second figure.
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 5.0
+
+
+def is_transient(error: ZilliantError, since_acceptance: float | None) -> bool:
+    """Whether a failed poll says nothing about the job, so that another may succeed."""
+    if isinstance(error, ZilliantNotFoundError):
+        return since_acceptance is not None and since_acceptance < NOT_FOUND_GRACE
+    return isinstance(
+        error, ZilliantUnreachableError | ZilliantReplyError | ZilliantRateLimitError | ZilliantServerError
+    )
+
+
+async def poll_patiently(client: Client, job_id: str, *, accepted_time: float | None = None) -> JobStatus:
+    """One poll whose transient failures are tolerated.
+
+    :param accepted_time: when the job was accepted, if known.
+    """
+    for failures in range(TOLERATED_FAILURES + 1):
+        try:
+            return await client.poll(job_id)
+        except ZilliantError as error:
+            since = client.transport.now() - accepted_time if accepted_time is not None else None
+            if failures == TOLERATED_FAILURES or not is_transient(error, since):
+                raise
+            seconds = max(min(FIRST_BACKOFF * 2**failures, LONGEST_BACKOFF), _requested_pause(error))
+        await client.transport.sleep(seconds)
+    raise AssertionError("the last failure is raised")
+
+
+async def watch(
+    client: Client,
+    job_id: str,
+    *,
+    began: float,
+    accepted_time: float | None,
+    poll_interval: float | None,
+    deadline: float | None,
+    first_pause: float,
+) -> Closed | TimedOut | Failed:
+    """Polls the job until it is closed or there is a reason to stop.
+
+    At the deadline it polls once more, so that a job that has ended counts as ended.
+
+    :param began: when the wait began.
+    :param accepted_time: when the job was accepted, if known.
+    :param first_pause: seconds until the first poll.
+    """
+    failures = 0
+    seconds = first_pause
+    now = client.transport.now
+    while True:
+        seconds = intervals.cut_off(seconds, deadline, now())
+        if seconds > 0:
+            await client.transport.sleep(seconds)
+        try:
+            status = await client.poll(job_id)
+        except ZilliantError as error:
+            failures += 1
+            if not is_transient(error, now() - accepted_time if accepted_time is not None else None):
+                return Failed(job_id, error, f"{_sentence(error)} The job was left alone.")
+            if failures > TOLERATED_FAILURES:
+                story = f"{failures} polls in a row failed, the last one like this: {_sentence(error)}"
+                return Failed(job_id, error, f"{story} The job was left alone.")
+            seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
+        else:
+            failures = 0
+            if status.is_closed:
+                return Closed(status)
+            del status  # a thousand waits need not keep it while they sleep
+            seconds = intervals.pause(now() - began, poll_interval)
+        if intervals.has_passed(deadline, now()):
+            return TimedOut(job_id)
+
+
+def _sentence(error: ZilliantError) -> str:
+    return f"{str(error).rstrip('.')}."
+
+
+def _requested_pause(error: ZilliantError) -> float:
+    return min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER)
