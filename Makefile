@@ -5,8 +5,6 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 FAST := tests/protocol tests/wire
-# Many tests mostly sleep: more of them at once than there are cores. What shares a slow fixture stays together.
-SIDE_BY_SIDE := --dist loadgroup --no-loadscope-reorder -n
 
 .PHONY: help demo demo-stop test test-fast test-matrix chaos bench screenshots check format dist docs install clean
 
@@ -20,12 +18,12 @@ demo-stop: $(STAMP)  ## End what `make demo UI=1` left running.
 	@$(RUN) -m tools.demo --stop
 
 test: check  ## Everything: lint, types, all tests, and the matrix of the other Airflows and Pythons.
-	$(RUN) -m pytest $(SIDE_BY_SIDE) 2 $(FAST)
-	$(RUN) -m pytest $(SIDE_BY_SIDE) 3 --durations=15 tests $(addprefix --ignore=,$(FAST))
+	$(RUN) -m pytest -n 2 $(FAST)
+	$(RUN) -m pytest -n 3 --durations=15 tests $(addprefix --ignore=,$(FAST))
 	@$(RUN) -m tools.matrix --rest
 
 test-fast: $(STAMP)  ## The tests to run while coding: protocol and socket.
-	$(RUN) -m pytest $(SIDE_BY_SIDE) 2 $(FAST)
+	$(RUN) -m pytest -n 2 $(FAST)
 
 test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 to 3.3 (ONLY=3.0 for one), and a table.
 	@$(RUN) -m tools.matrix $(addprefix --only ,$(ONLY))

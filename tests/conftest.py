@@ -43,36 +43,19 @@ if AIRFLOW == (3, 0):
 from airflow_provider_zilliant.hooks import zilliant as hook_module  # noqa: E402
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook  # noqa: E402
 from airflow_provider_zilliant.sandbox import Sandbox  # noqa: E402
-
-#: What one process runs when several run side by side, the longest first: a file, or all that share a slow fixture.
-TOGETHER = (
-    "test_retry_clear_kill",
-    "test_chaos",
-    "whole_airflow",
-    "installed",
-    "airflow",
-    "test_observability",
-    "lowest",
-    "webserver",
-    "distributions",
-    "test_benchmarks",
-)
+from tests.harness import side_by_side  # noqa: E402
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n``: what shares a whole Airflow or an environment runs in one process."""
+    return side_by_side.Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With ``-n``: what belongs together goes to one process, and what takes longest begins first."""
-    if not getattr(config.option, "loadgroup", False):
-        return
-
-    def rank(item: pytest.Item) -> int:
-        names = {item.path.stem, *getattr(item, "fixturenames", ())}
-        return next((place for place, name in enumerate(TOGETHER) if name in names), len(TOGETHER))
-
-    items.sort(key=rank)
-    for item in items:
-        if rank(item) < len(TOGETHER):
-            item.add_marker(pytest.mark.xdist_group(TOGETHER[rank(item)]))
+    """With ``-n``: what takes longest begins first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=side_by_side.place)
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,6 @@ from tests.harness import end_to_end
 from tests.harness.environments import AIRFLOWS, FOLDER, PROJECT, PYTHONS, Environment, interpreter, with_airflow
 
 SUITE = ("tests/protocol", "tests/wire", "tests/in_airflow")
-#: A good part of the suite waits: for a job, a retry, a fresh process.
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
 SUITE_TAKES_AT_MOST = 900.0
 NEWEST = list(AIRFLOWS)[-1]
 STARTED = time.monotonic()
@@ -103,7 +101,7 @@ def _run_suite(environment: Environment, row: Row) -> None:
         "pytest",
         "-p",
         "no:cacheprovider",
-        *SIDE_BY_SIDE,
+        *("-n", "2"),  # a good part of the suite waits: for a job, a retry, a fresh process
         "--durations=10",
         f"--junitxml={report}",
         *SUITE,

@@ -78,7 +78,7 @@ def test_the_test_button_tells_a_good_token_from_a_wrong_one_and_from_a_wrong_oa
     for verdict, told in (
         (wrong_host, f"oauth_host is other.my.salesforce.com, but the token belongs to {OAUTH_HOST}"),
         (revoked, "expired or been revoked"),
-        (half, "not a whole Salesforce token response"),
+        (half, "not a complete Salesforce token response"),
     ):
         assert not verdict.is_good
         assert told in verdict.message

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import side_by_side
 from tests.harness.environments import PROJECT
 
 FILES = sorted(path for room in ("tests", "tools", "example_dags") for path in (PROJECT / room).rglob("*.py"))
@@ -47,3 +48,10 @@ def test_a_file_says_what_it_is_for_and_imports_only_what_it_may(path):
             assert rooms <= {"tests.harness", "tools", f"tests.{room}"}
         case _:
             assert rooms <= {"tests.harness"}
+
+
+def test_what_runs_together_exists():
+    assert [path for path in side_by_side.TOGETHER if not (PROJECT / path).exists()] == []
+    assert set(side_by_side.ORDER) <= set(side_by_side.TOGETHER.values())
+    assert side_by_side.group_of("tests/whole/test_secrets.py::test_no_secret_is_anywhere") == "whole"
+    assert side_by_side.group_of("tests/in_airflow/test_operator.py::test_any") is None

@@ -100,7 +100,7 @@ def test_a_task_that_is_stopped_while_its_job_runs_names_the_job(whole_airflow, 
             "the trigger looks at the job",
             60,
         )
-    words = f"ob {job['jobId']} runs on" if not deferrable else f"waits for job {job['jobId']} was killed"
+    words = f"ob {job['jobId']} continues in Zilliant" if not deferrable else f"waits for job {job['jobId']} was killed"
     if how == "failed":
         set_state(whole_airflow, run_id, "failed")
     else:
@@ -124,4 +124,4 @@ def test_a_worker_that_is_told_to_end_does_not_turn_green_and_its_retry_attaches
     task = until(whole_airflow, run_id, "success")
     assert task["try_number"] == 2
     assert [found["jobId"] for found in jobs(zilliant, scope)] == [job["jobId"]]
-    assert told(whole_airflow, f"ob {job['jobId']} runs on")
+    assert told(whole_airflow, f"ob {job['jobId']} continues in Zilliant")
