@@ -214,36 +214,35 @@ def sections() -> list[tuple[str, str]]:
 
 _NOTES = {
     "The bars": """\
-The waits' bars are those of 1,000 triggers over plain http.""",
+The bars for waiting are for 1,000 triggers over plain http.""",
     "Waiting": """\
-Each line was measured in a fresh process against a fresh server, which is another process. Every trigger polls
-every 10 s (this provider: 10 to 11 s). *Together*: all triggers start in the same moment; otherwise they started
-spread over 10 s, as tasks do. *Lag* is the largest lateness of a 5 ms sleep in the same event loop. *CPU* is that
-of the client's process over 10 s. *Connections* are those that the server saw, over 12 s (together) or 26 s
-(spread), whichever were more. *Memory* is what Python holds for a trigger that sleeps between two looks, as
-`tracemalloc` counts it; OpenSSL's is not in it. The floor is one `aiohttp` session for all and a plain coroutine for
-each job, which sends the same requests as this provider and, as plain coroutines do, keeps its last answer while it
-sleeps; one that drops it holds about 2 kB. Over TLS, this provider is given the certificate with
-`verify` in Extra, its peers with the environment variable `SSL_CERT_FILE`. dbt Cloud knows https only: for plain
-http, the scheme in its URLs was replaced. Logging is at WARNING: the peers log every poll at INFO, which is not
-counted here. All Connections come from the environment; in a triggerer, each read of one asks Airflow's API, once a
-trigger for the peers.""",
+Each row was measured in a fresh process against a fresh server process. Every trigger polls every 10 s (this
+provider: 10 to 11 s). *Together*: all triggers start at the same moment; otherwise they start spread over 10 s, as
+tasks do. *Lag* is the largest lateness of a 5 ms sleep in the same event loop. *CPU* is the client process's, over
+10 s. *Connections* is the number the server saw over 12 s (together) or 26 s (spread), whichever was larger. *Memory*
+is what Python holds for a trigger that sleeps between two polls, counted by `tracemalloc` and without OpenSSL's. The
+floor is one `aiohttp` session for all jobs and a plain coroutine per job. It sends the same requests as this provider
+and, like any plain coroutine, keeps its last reply while it sleeps; one that drops the reply holds about 2 kB. Over
+TLS, this provider gets the certificate from `verify` in Extra, its peers from the environment variable
+`SSL_CERT_FILE`. dbt Cloud supports only https: for plain http, the scheme in its URLs was replaced. Logging is at
+WARNING, so the peers' INFO line per poll is not counted. All Connections come from the environment; in a triggerer,
+each read of a Connection is a call to Airflow's API, which the peers make once per trigger.""",
     "One scope, N tasks": """\
-All tasks start together and want one scope; jobs run for 3 to 4.8 s. Triggers, hook and server are the real ones; a
-worker takes 0.5 to 1 s to start or to resume, the triggerer 0.2 to 1 s to begin a trigger. This provider has its
-default `poll_interval`, with a first look after 8 s, and so finds the end of these short jobs late; a job's end is
-otherwise noticed within a tenth of its run time. The alternative posts, fails on a 409, and is retried after 5
-s; it does not wait for the job. Every POST is a worker's start, too. With Airflow's default `retry_delay` of five
-minutes it would send fewer requests, and leave the scope idle for minutes.""",
+All tasks start together and want the same scope; jobs run for 3 to 4.8 s. Triggers, hook and server are real; a
+simulated worker takes 0.5 to 1 s to start or resume a task, a simulated triggerer 0.2 to 1 s to start a trigger. This
+provider uses its default `poll_interval`, whose first poll comes after 8 s, so it notices the end of these short jobs
+late; the end of a longer job is noticed within a tenth of its run time. The alternative posts, fails on a 409, and is
+retried after 5 s; it does not wait for the job. Every POST also starts a worker. With Airflow's default `retry_delay`
+of five minutes, the alternative would send fewer requests and leave the scope idle for minutes.""",
     "How late a job's end is noticed": """\
-The real wait, driven by a simulated clock: 2,000 random run times a class, `poll_interval=None`. The first look comes
-after 8 s, since Airflow's LocalExecutor may fail a task that is resumed sooner.""",
+The real wait on a simulated clock: 2,000 random run times per row, `poll_interval=None`. The first poll comes after
+8 s, because Airflow's LocalExecutor may fail a task that is resumed sooner.""",
     "Submitting": """\
-`ZilliantHook.run_workflow` on a hook kept open, and `requests.Session.post` with the same body and headers, to the
-same server, in batches of 100 in turn; medians.""",
+Medians of alternating batches of 100: `ZilliantHook.run_workflow` on an open hook, and `requests.Session.post` with
+the same body and headers, to the same server.""",
     "Importing the operators": """\
-After `from airflow.sdk import BaseOperator`, in fresh processes; medians of 5. *Loads*: which of `requests` and
-`aiohttp` are loaded then.""",
+Medians of 5 fresh processes, after `from airflow.sdk import BaseOperator`. *Loads*: which of `requests` and `aiohttp`
+the import loads.""",
 }
 
 
@@ -257,8 +256,8 @@ def write() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     parts = [
         "# Benchmarks",
-        "What waiting, submitting and importing cost, beside a floor and beside other providers. `make bench` wrote "
-        "this page, and writes it anew; look at ratios, not at milliseconds, which are this machine's.",
+        "The cost of waiting, submitting and importing, compared with a floor and with other providers. `make bench` "
+        "writes this page. Look at ratios, not at milliseconds, which depend on the machine.",
         f"Measured with {packages}; {machine}.",
         "![Chart of the figures below](images/benchmarks.png)",
     ]
