@@ -155,7 +155,7 @@ class Attempt:
             raise messages.unresolved(self._submission, what, attempted_at=messages.to_datetime(record.time))
         if decision is Next.SUBMIT or isinstance(record, Intent):
             self._log.warning(
-                "Try %s was about to submit at %s, with no outcome on record; submitting again, because %s.",
+                "Try %s was about to submit at %s, but no outcome is on record. Submitting again, because %s.",
                 record.try_number,
                 messages.to_iso(record.time),
                 "the task was cleared"
@@ -167,8 +167,8 @@ class Attempt:
         if decide_after_poll(record, status, max_tries=max_tries) is Next.ATTACH:
             self._log.info("Attaching to job %s, which try %s submitted.", record.job_id, record.try_number)
             return record, status
-        outcome = "is no longer known to Zilliant" if status is None else f"closed: {status.close_status}"
-        self._log.info("Job %s of try %s %s; submitting anew.", record.job_id, record.try_number, outcome)
+        outcome = "is no longer known to Zilliant" if status is None else f"closed as {status.close_status}"
+        self._log.info("Job %s of try %s %s; submitting again.", record.job_id, record.try_number, outcome)
         return None, None
 
     def _poll_earlier(self, hook: ZilliantHook, record: Job) -> JobStatus | None:
@@ -194,7 +194,7 @@ class Attempt:
         except ZilliantSubmissionUnknownError as error:
             telemetry.submitted(self._submission, "unknown", began=began, ended=time.time())
             if self._task.on_unknown_submission == "resubmit":
-                self._log.warning("on_unknown_submission='resubmit': the task's retries will submit again.")
+                self._log.warning("on_unknown_submission='resubmit': the task's retries may submit a second job.")
                 raise
             raise messages.unresolved(self._submission, str(error), attempted_at=error.attempted_at) from error
         except BaseException as error:
@@ -211,7 +211,7 @@ class Attempt:
             self._ledger.write(job)
         except Exception:
             # The intent still stands, so a retry stops instead of submitting; this try knows the job and continues.
-            self._log.exception("Job %s runs, but could not be recorded in the task's state.", job_id)
+            self._log.exception("Job %s was accepted, but could not be recorded in the task's state.", job_id)
         telemetry.submitted(self._submission, "accepted", began=began, ended=job.time, job_id=job_id)
         return job
 
@@ -235,7 +235,9 @@ class Attempt:
             self._ledger.clear()
         except Exception:
             # The task's own error matters more; with the intent on record, a retry stops and asks.
-            self._log.exception("The task's state could not be cleared, although no job was submitted.")
+            self._log.exception(
+                "No job was submitted, but the task's state could not be cleared. A retry will stop: outcome unknown."
+            )
 
     def _complete(self, hook: ZilliantHook, job: Job, status: JobStatus | None) -> str:
         """Returns the jobId, at once or when the job is COMPLETED.

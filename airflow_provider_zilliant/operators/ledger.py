@@ -75,7 +75,7 @@ class Ledger:
     def read(self) -> Intent | Job | None:
         """The last record.
 
-        :raises ZilliantConfigError: there is something else, and nothing may be sent on top of it.
+        :raises ZilliantConfigError: the record is unreadable, so nothing may be sent.
         """
         record = self._store.get(KEY) if self._store is not None else None
         if record is None:
@@ -89,8 +89,8 @@ class Ledger:
         except (KeyError, TypeError, ValueError):
             pass
         raise ZilliantConfigError(
-            f"The task state {KEY!r} holds something that this version cannot read. Whether a job was submitted is not "
-            "known, so nothing was sent. Look for the job in Zilliant, then delete that key from the task's state."
+            f"The task state {KEY!r} holds something that this version cannot read. A job may have been submitted, "
+            "so nothing was sent. Look for the job in Zilliant, then delete that key from the task's state."
         )
 
     def write(self, record: Intent | Job) -> None:

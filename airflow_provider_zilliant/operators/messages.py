@@ -1,4 +1,4 @@
-"""The errors that a task ends with, worded for the person who has to act on them."""
+"""The errors that a task ends with, each saying what happened to the job and what to do."""
 
 from __future__ import annotations
 
@@ -28,16 +28,15 @@ def to_iso(time: float) -> str:
 def unresolved(
     submission: Submission, what: str, *, attempted_at: pendulum.DateTime | None
 ) -> ZilliantSubmissionUnknownError:
-    """A job may be running, and only a person can find out.
+    """A job may be running; somebody has to look.
 
     :param what: what happened.
     """
     at = attempted_at.to_iso8601_string() if attempted_at is not None else "that time"
     return final(
         ZilliantSubmissionUnknownError(
-            f"{what} Look in Zilliant for a job of {submission} from about {at}. If there is one, it publishes (or has "
-            "published): wait for its end and mark this task as success. If there is none, clear this task: clearing "
-            "submits again.",
+            f"{what} Look in Zilliant for a job of {submission} from about {at}. If there is one, wait until it is "
+            "COMPLETED, then mark this task as success. If there is none, clear this task: that submits again.",
             workflow=submission.workflow,
             scope=submission.scope,
             attempted_at=attempted_at,
@@ -48,8 +47,8 @@ def unresolved(
 def left_behind_intent(try_number: int, submission: Submission, time: float) -> str:
     """What is known of an earlier try that recorded its intent and nothing else."""
     return (
-        f"An earlier try of this task (try {try_number}) was about to submit {submission} at {to_iso(time)}, and no "
-        "outcome is on record: its worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job is "
+        f"An earlier try of this task (try {try_number}) was about to submit {submission} at {to_iso(time)}, but no "
+        "outcome is on record: the worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job is "
         "running."
     )
 
@@ -62,17 +61,17 @@ def not_remembered(error: BaseException, job_id: str | None) -> ZilliantError:
     job = f" of job {job_id}" if job_id is not None else ""
     return final(
         kind,
-        f"{kind} Nothing remembers the submission{job} (that takes Airflow 3.3 and durable=True), and a retry would "
-        "submit again, so this task is not retried. Look at the job in Zilliant: if it ends well, mark this task as "
-        "success; clearing it submits again.",
+        f"{kind} The submission{job} is not on record (that takes Airflow 3.3 and durable=True): a retry would submit "
+        "again, so this task is not retried. Look for the job in Zilliant. If it is COMPLETED, mark this task as "
+        "success; clearing this task submits again.",
     )
 
 
 def unrecognized_scope_event(submission: Submission, payload: object) -> ZilliantError:
-    """The wait for the scope ended, and nobody can tell how."""
+    """The wait for the scope ended with an event that is not this provider's."""
     return ZilliantError(
         f"The wait for the scope of {submission} ended with an unrecognized event ({shorten(repr(payload))}). "
-        "No job was submitted by this try."
+        "This try submitted no job."
     )
 
 
@@ -80,14 +79,14 @@ def scope_timed_out(submission: Submission, waiting_since: float, scope_timeout:
     """``scope_timeout`` ran out."""
     return ZilliantTimeoutError(
         f"The scope of {submission} has been busy since {to_iso(waiting_since)}, longer than scope_timeout "
-        f"({scope_timeout:g} s). No job was submitted by this try; look in Zilliant for the job that holds the scope."
+        f"({scope_timeout:g} s). This try submitted no job. Look in Zilliant for the job that holds the scope."
     )
 
 
 def execution_timed_out_in_scope_wait(submission: Submission) -> AirflowTaskTimeout:
     """``execution_timeout`` ran out before the scope was free."""
     return AirflowTaskTimeout(
-        f"execution_timeout ran out while the scope of {submission} was busy; no job was submitted by this try."
+        f"execution_timeout ran out while the scope of {submission} was busy. This try submitted no job."
     )
 
 

@@ -1,4 +1,4 @@
-"""``Carried``: what of a try must survive its deferrals."""
+"""``Carried``: the part of a try that must survive its deferrals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Carried:
     def check_deadline(self) -> None:
         """:raises AirflowTaskTimeout: ``execution_timeout`` ran out."""
         if intervals.has_passed(self.deadline, time.time()):
-            raise AirflowTaskTimeout("execution_timeout ran out, deferred time included")
+            raise AirflowTaskTimeout("execution_timeout ran out, counting the time spent deferred")
 
     def time_limit(self) -> AbstractContextManager[object]:
         """Airflow gives a resumed task its whole ``execution_timeout`` again; this gives it what remains."""
