@@ -35,7 +35,8 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     answer = current.ledger.read_answer()
     if answer is not None:
         return _take_answer(current, hook, answer, asked_for)
-    record = current.ledger.read()
+    record = current.found = current.ledger.read()
+    current.found_time = time.time()
     if isinstance(record, Intent) and record.time == current.carried.refused_intent_time:
         record = record.earlier
     current.before = record
