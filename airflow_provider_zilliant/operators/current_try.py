@@ -75,12 +75,13 @@ class Try:
     def check_record_is_as_found(self) -> None:
         """Right before an intent is written: a process that stood still may have been replaced by another try.
 
-        Airflow 3.3 refuses the state of a task instance that another try has replaced; a Variable takes it.
+        Airflow 3.3 refuses the state of a task instance that another try has replaced, unless a scheduler that lost
+        its executor began the same try once more; a Variable takes anything.
 
         :raises ZilliantError: the record has changed since it was read.
         """
         is_fresh = time.time() - self.found_time < FRESH
-        if self.ledger.is_in_variables and not is_fresh and self.ledger.read() != self.found:
+        if not is_fresh and self.ledger.read() != self.found:
             raise messages.replaced()
 
     def ask(self, question: Question, record: Record) -> ZilliantError:
