@@ -118,4 +118,4 @@ def replaced() -> ZilliantError:
 def killed(job_id: str | None) -> ZilliantError:
     """Airflow asked the task to end."""
     continues = f" Job {job_id} continues in Zilliant." if job_id is not None else ""
-    return ZilliantError(f"This task was killed.{continues}")
+    return ZilliantError(f"This task was cleared, marked or killed while it ran.{continues}")

@@ -164,7 +164,9 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         self.killed = True
         if self.job_id is not None:
             self.log.warning(
-                "This task was killed. Job %s continues in Zilliant: the API cannot cancel it.", self.job_id
+                "Airflow ends this task: it was cleared, marked or killed, or its time ran out. "
+                "Job %s continues in Zilliant: the API cannot cancel it.",
+                self.job_id,
             )
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> Any:

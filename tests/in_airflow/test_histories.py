@@ -452,7 +452,7 @@ def test_a_task_that_was_killed_before_the_post_sends_nothing(sandbox, accepted,
         return prepare(hook)
 
     monkeypatch.setattr(ZilliantHook, "prepare", killed_while_logging_in)
-    with pytest.raises(exceptions.ZilliantError, match="was killed"):
+    with pytest.raises(exceptions.ZilliantError, match="was cleared, marked or killed"):
         life.run()
     assert [seen for seen in sandbox.zilliant.requests if seen["method"] == "POST"] == []
     assert life.store == {}, "and leaves no intent"
@@ -550,3 +550,80 @@ def test_a_worker_that_stood_still_while_another_took_over_submits_nothing(
     with pytest.raises(exceptions.ZilliantError, match="Another try of this task has begun"):
         life.run()
     assert len(accepted()) == 1
+
+
+# What it says
+
+
+def test_an_error_after_acceptance_names_the_job_and_the_next_steps(sandbox, accepted):
+    life = Life(parameters=LONG, wait_for_completion=True, deferrable=False, timeout=0.2)
+    with pytest.raises(exceptions.ZilliantTimeoutError) as caught:
+        life.run()
+    (job_id,) = accepted()
+    assert str(caught.value).endswith(f"A retry of this task attaches to job {job_id}; clearing submits again.")
+    life.clear()
+    sandbox.zilliant.parallel = True
+    with pytest.raises(exceptions.ZilliantTimeoutError):
+        life.run()
+    assert len(accepted()) == 2, "clearing submits again, as it said"
+
+
+def test_without_a_record_of_the_job_nobody_is_promised_that_a_retry_attaches(sandbox, accepted, monkeypatch):
+    put = Store.set
+    monkeypatch.setattr(
+        Store, "set", lambda self, key, value, **how: put(self, key, value) if value["state"] == "intent" else 1 / 0
+    )
+    life = Life(parameters=LONG, wait_for_completion=True, deferrable=False, timeout=0.2)
+    with pytest.raises(exceptions.ZilliantTimeoutError, match="A retry of this task asks what to do"):
+        life.run()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+def test_a_refusal_says_that_no_job_was_submitted(sandbox, status):
+    sandbox.zilliant.order_fault({"fault": "status", "status": status, "method": "POST"})
+    with pytest.raises(exceptions.ZilliantRequestError, match=r"No job was submitted\.$"):
+        Life().run()
+
+
+def test_a_wait_on_the_worker_says_how_it_goes_and_warns_of_failed_polls(sandbox, monkeypatch):
+    told = []
+
+    def note(text, *arguments, **how):
+        told.append(text % arguments)
+
+    log = SimpleNamespace(info=note, warning=note, error=note, exception=note)
+    monkeypatch.setattr(ZilliantRunWorkflowOperator, "log", log)
+    sandbox.zilliant.order_fault({"fault": "status", "status": 503, "method": "GET"})
+    life = Life(parameters={"sandbox_seconds": "0.6"}, wait_for_completion=True, deferrable=False)
+    life.run()
+    assert len([line for line in told if "That is 1 in a row; polling again in 0 s." in line]) == 1
+    assert len([line for line in told if " is open" in line]) == 1, "at changes and every five minutes, not every poll"
+
+
+def test_a_skip_logs_its_reason(sandbox, hook, monkeypatch):
+    told = []
+
+    def note(text, *arguments, **how):
+        told.append(text % arguments)
+
+    log = SimpleNamespace(info=note, warning=note, error=note, exception=note)
+    monkeypatch.setattr(ZilliantRunWorkflowOperator, "log", log)
+    hook.run_workflow("Other", scope="us", parameters=LONG)
+    from airflow.providers.common.compat.sdk import AirflowSkipException
+
+    with pytest.raises(AirflowSkipException):
+        Life(on_scope_busy="skip").run()
+    assert any("on_scope_busy='skip'" in line for line in told)
+
+
+def test_a_question_is_logged_as_short_lines_with_the_advice_first(sandbox, monkeypatch):
+    told = []
+    life = Life(parameters=LONG)
+    life.run()
+    life.edit(scope="eu")
+    log = SimpleNamespace(info=lambda *_: None, error=told.append, warning=lambda *_: None)
+    monkeypatch.setattr(ZilliantRunWorkflowOperator, "log", log)
+    asks(life)
+    assert told[0].startswith("Look at job ")
+    assert "clear this task" in told[1]
+    assert all(len(line) < 250 for line in told[:-1])

@@ -236,7 +236,7 @@ def test_a_kill_during_the_post_lets_the_answer_be_recorded_and_ends_the_task(sa
         return job_id
 
     monkeypatch.setattr(ZilliantHook, "submit", killed_meanwhile)
-    with pytest.raises(exceptions.ZilliantError, match="was killed") as caught:
+    with pytest.raises(exceptions.ZilliantError, match="was cleared, marked or killed") as caught:
         run(task, store)
     assert isinstance(caught.value, AirflowFailException) is (store is None)
     if store is not None:
