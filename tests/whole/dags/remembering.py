@@ -23,7 +23,7 @@ class Telling(ZilliantRunWorkflowOperator):
         conf = context["dag_run"].conf
         self.deferrable, self.wait_for_completion = conf["deferrable"], conf["wait"]
         self.durable, self.on_clear = conf.get("durable", True), conf.get("on_clear", "ask")
-        self.broken_trigger = conf.get("broken_trigger", False)
+        self.broken_trigger = conf.get("broken_trigger", False) and context["ti"].try_number == 1
         super().pre_execute(context)
 
     def defer(self, *, trigger, **arguments):
