@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# An example that takes long says something of the machine's load, not of the rule.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # Airflow reads its configuration when it is first imported, so this stands before any such import.
 _HOME = Path(tempfile.mkdtemp(prefix="zilliant-airflow-"))
