@@ -39,6 +39,16 @@ def parse_poll_interval(value: object) -> float | None:
     return float(value)
 
 
+def parse_request_timeout(value: object) -> float:
+    """The argument ``request_timeout``: seconds, more than 0.
+
+    :raises ValueError: naming the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError(f"request_timeout: expected a positive number of seconds, not {value!r}")
+    return float(value)
+
+
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     """Refuses a value that is not among those allowed.
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Context
 from airflow.triggers.base import BaseTrigger
 
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+from airflow_provider_zilliant.exceptions import ZilliantConfigError
+from airflow_provider_zilliant.variables import VariableStore
 
 T = TypeVar("T")
 
@@ -24,18 +24,74 @@ T = TypeVar("T")
 TRIGGERS_LEARN_OF_KILLS = hasattr(BaseTrigger, "on_kill")
 
 
+#: Airflow 3.3 and later keep what a task writes into its state. Before, Variables do.
+TASK_STATE_IS_KEPT = "task_state_store" in Context.__annotations__
+
+
 class TaskState(Protocol):
-    """The part of Airflow's task state that the provider uses."""
+    """What survives a try of the task, under keys.
+
+    ``get`` raises if a value cannot be read at the moment: ``default`` means that there certainly is none. ``set`` and
+    ``delete`` raise if it is not certain that they did what they should.
+    """
 
     def get(self, key: str, default: Any = None) -> Any: ...
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None: ...
     def delete(self, key: str) -> None: ...
 
+    def variable_name(self, key: str) -> str | None:
+        """The Airflow Variable that holds the key; ``None`` where Airflow's task state does."""
 
-def task_state(context: Context) -> TaskState | None:
-    """What survives a try of the task; ``None`` before Airflow 3.3, where nothing does."""
-    store: TaskState | None = context.get("task_state_store")
-    return store
+
+def task_state(context: Context) -> TaskState:
+    """Airflow's task state, or Variables on an Airflow that has none."""
+    store = context.get("task_state_store")
+    if store is not None:
+        return _AirflowsTaskState(store)
+    if TASK_STATE_IS_KEPT:
+        return _MissingTaskState()
+    ti = context["ti"]
+    return VariableStore(ti.dag_id, ti.task_id, ti.map_index, ti.run_id)
+
+
+class _AirflowsTaskState:
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._store.get(key, default)
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
+        self._store.set(key, value, retention=retention)
+
+    def delete(self, key: str) -> None:
+        self._store.delete(key)
+
+    def variable_name(self, key: str) -> None:
+        return None
+
+
+class _MissingTaskState:
+    """Airflow keeps task state, but hands this task none, as where ``execute`` is called by hand.
+
+    Reading finds nothing, since nothing can have been written. Writing fails, and with it the submission: falling back
+    to Variables would look for a record where no other try has left any.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return default
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
+        raise ZilliantConfigError(
+            "This Airflow keeps task state, but has handed this task none (context['task_state_store']), so that "
+            "nothing would remember the submission. Run the task by Airflow, or with durable=False."
+        )
+
+    def delete(self, key: str) -> None:
+        self.set(key, None)
+
+    def variable_name(self, key: str) -> None:
+        return None
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

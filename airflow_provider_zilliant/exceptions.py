@@ -14,6 +14,7 @@
     │   └── ZilliantServerError          5xx
     ├── ZilliantReplyError               the reply to a harmless request was lost or unreadable
     ├── ZilliantSubmissionUnknownError   the POST may have been accepted
+    ├── ZilliantEarlierJobError          an earlier job is on record, and submitting could publish twice
     ├── ZilliantJobFailedError           the job closed, not COMPLETED
     └── ZilliantTimeoutError             scope_timeout or timeout ran out
 
@@ -57,6 +58,7 @@ class ZilliantRequestError(ZilliantError):
     :ivar status_code: the HTTP status of the reply.
     :ivar message: the server's own explanation, shortened and without secrets.
     :ivar retry_after: the seconds that ``Retry-After`` asks to wait, if the reply has one.
+    :ivar is_json: whether the reply was a JSON object, as Zilliant's own are.
     :ivar is_page: whether the reply was an HTML page, which Zilliant's API never sends.
     """
 
@@ -70,12 +72,14 @@ class ZilliantRequestError(ZilliantError):
         status_code: int | None = None,
         message: str = "",
         retry_after: float | None = None,
+        is_json: bool = False,
         is_page: bool = False,
     ) -> None:
         super().__init__(detail, doing=doing)
         self.status_code = self.default_status if status_code is None else status_code
         self.message = message
         self.retry_after = retry_after
+        self.is_json = is_json
         self.is_page = is_page
 
 
@@ -142,6 +146,19 @@ class ZilliantSubmissionUnknownError(ZilliantError):
         self.workflow = workflow
         self.scope = scope
         self.attempted_at = attempted_at
+
+
+class ZilliantEarlierJobError(ZilliantError):
+    """An earlier job of this task is on record, and submitting could publish twice: a person has to decide.
+
+    :ivar job_id: the job on record.
+    :ivar status: its last status, if it could be polled.
+    """
+
+    def __init__(self, detail: str, *, job_id: str | None = None, status: JobStatus | None = None) -> None:
+        super().__init__(detail)
+        self.job_id = job_id
+        self.status = status
 
 
 class ZilliantJobFailedError(ZilliantError):

@@ -71,6 +71,14 @@ class Reply:
         return 200 <= self.status < 300
 
     @property
+    def is_json(self) -> bool:
+        """Whether the body is a JSON object."""
+        try:
+            return isinstance(self.parse_json(), dict)
+        except ValueError:
+            return False
+
+    @property
     def is_page(self) -> bool:
         """Whether the body is an HTML page, so not from Zilliant's API."""
         return re.match(rb"\s*<", self.body) is not None
@@ -175,6 +183,7 @@ def to_error(reply: Reply, doing: str) -> ZilliantRequestError:
         status_code=reply.status,
         message=explanation,
         retry_after=reply.retry_after,
+        is_json=reply.is_json,
         is_page=reply.is_page,
     )
 

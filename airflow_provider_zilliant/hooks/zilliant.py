@@ -60,13 +60,11 @@ class ZilliantHook(BaseHook):
         check_alive: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        is_number = isinstance(request_timeout, int | float) and not isinstance(request_timeout, bool)
-        if not is_number or not 0 < request_timeout < float("inf"):
-            raise ZilliantConfigError(
-                f"request_timeout: expected a positive number of seconds, not {request_timeout!r}"
-            )
         self.zilliant_conn_id = zilliant_conn_id
-        self.request_timeout = request_timeout
+        try:
+            self.request_timeout = arguments.parse_request_timeout(request_timeout)
+        except ValueError as error:
+            raise ZilliantConfigError(str(error)) from None
         self._check_alive = check_alive
         self._opened: tuple[BlockingTransport, Client] | None = None
 
@@ -125,10 +123,15 @@ class ZilliantHook(BaseHook):
         except BaseException as interruption:
             # Airflow raises its task timeout and its signals into whatever is running. If the POST
             # was under way, the job may exist, and only this error says so.
-            if not self._transport.may_have_sent(jobs.PATH):
+            if not self.may_have_submitted:
                 raise
             reason = f"the task was interrupted ({type(interruption).__name__}) while the request was under way"
             raise jobs.unknown_outcome(submission, reason, attempted_at) from interruption
+
+    @property
+    def may_have_submitted(self) -> bool:
+        """Whether the last request was a submission that began to leave, and was not refused with a 401."""
+        return self._transport.may_have_sent(jobs.PATH)
 
     def get_job_status(self, job_id: str) -> JobStatus:
         """What Zilliant reports about the job: ``GET /v1/JobWorkflow/Authorized/{jobId}/Status``.

@@ -1,68 +1,41 @@
 """What a task remembers of its submission, so that no retry submits twice.
 
-Three states, in Airflow's task state (3.3 and later), which retries and clears leave alone::
+::
 
     nothing ──── about to POST ────> intent ──── accepted ────> job
        ^                               │                         │
-       └── certainly not accepted ─────┘      (a new submission overwrites either)
+       └── certainly not accepted ─────┘      (a new submission's intent keeps what was there before,
+                                               and brings it back if it is certainly not accepted)
 
-``intent`` without an outcome means that a worker died, or that the reply was lost: a job may
-exist. Nothing else in this package reads or writes the task's state.
+It is the only place that touches Airflow's memory of a task: its task state on Airflow 3.3 and later,
+Variables before. :mod:`consent` says what a record means for the next try.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from datetime import timedelta
-from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_provider_zilliant.api.job_status import JobStatus
+from airflow_provider_zilliant.api.jobs import is_id
 from airflow_provider_zilliant.exceptions import ZilliantConfigError
+from airflow_provider_zilliant.operators.records import Job, Record, from_json, to_json
 
 if TYPE_CHECKING:
     from airflow_provider_zilliant.compat import TaskState
 
 KEY = "zilliant_submission"
+#: Under this key a person answers a question with the jobId found in Zilliant.
+ANSWER_KEY = "zilliant_job_id"
 
 #: Longer than any sensible wait or retry delay; then Airflow forgets the record.
 RETENTION = timedelta(days=90)
 
 
-@dataclass(frozen=True)
-class Intent:
-    """A POST was about to be sent.
-
-    :param try_number: the task's try that meant to send it.
-    :param max_tries: the task's ``max_tries`` then, which retries leave alone and a clear raises.
-    :param time: when, in epoch seconds.
-    """
-
-    try_number: int
-    max_tries: int
-    time: float
-
-
-@dataclass(frozen=True)
-class Job:
-    """A POST was accepted.
-
-    :param try_number: the task's try that sent it.
-    :param max_tries: the task's ``max_tries`` then.
-    :param time: when it was accepted, in epoch seconds.
-    :param job_id: what Zilliant calls the job.
-    """
-
-    try_number: int
-    max_tries: int
-    time: float
-    job_id: str
-
-
 class Ledger:
     """The record of one task instance.
 
-    :param store: Airflow's task state; ``None`` where there is none, and nothing is remembered.
+    :param store: Airflow's memory of the task; ``None`` with ``durable=False``: nothing is remembered.
     """
 
     def __init__(self, store: TaskState | None) -> None:
@@ -72,76 +45,67 @@ class Ledger:
     def remembers(self) -> bool:
         return self._store is not None
 
-    def read(self) -> Intent | Job | None:
+    def read(self) -> Record | None:
         """The last record.
 
         :raises ZilliantConfigError: there is something else, and nothing may be sent on top of it.
         """
-        record = self._store.get(KEY) if self._store is not None else None
-        if record is None:
+        value = self._store.get(KEY) if self._store is not None else None
+        if value is None:
             return None
         try:
-            common = int(record["try_number"]), int(record["max_tries"]), float(record["time"])
-            if record["state"] == "intent":
-                return Intent(*common)
-            if record["state"] == "job" and isinstance(record["job_id"], str):
-                return Job(*common, record["job_id"])
+            return from_json(value)
         except (KeyError, TypeError, ValueError):
-            pass
-        raise ZilliantConfigError(
-            f"The task state {KEY!r} holds something that this version cannot read. Whether a job was submitted is not "
-            "known, so nothing was sent. Look for the job in Zilliant, then delete that key from the task's state."
-        )
+            raise ZilliantConfigError(
+                f"The task's record {KEY!r} holds something that this version cannot read. Whether a job was submitted "
+                "is not known, so nothing was sent. Look for the job in Zilliant, then delete the record."
+            ) from None
 
-    def write(self, record: Intent | Job) -> None:
-        if self._store is not None:
-            state = "job" if isinstance(record, Job) else "intent"
-            self._store.set(KEY, {"state": state, **asdict(record)}, retention=RETENTION)
-
-    def clear(self) -> None:
-        """Back to nothing: the intent certainly led to no job."""
-        if self._store is not None:
+    def write(self, record: Record | None) -> None:
+        """Replaces the record; ``None`` deletes it."""
+        if self._store is None:
+            return
+        if record is None:
             self._store.delete(KEY)
+        else:
+            self._store.set(KEY, to_json(record), retention=RETENTION)
 
+    def end_green(self, job_id: str) -> None:
+        """Notes that the task ends green with the job; where the record ends with the task, deletes it."""
+        if self._store is None:
+            return
+        if self._store.variable_name(KEY) is not None:  # nobody else ever tidies up Variables
+            self._store.delete(KEY)
+            return
+        record = self.read()
+        if isinstance(record, Job) and record.job_id == job_id:
+            self.write(replace(record, green=True))
 
-class Next(Enum):
-    """What a task does, given what it remembers."""
+    @property
+    def answer_entry(self) -> str:
+        """Where a person can enter a jobId, as in "enter its jobId as ..."."""
+        name = self._store.variable_name(ANSWER_KEY) if self._store is not None else None
+        if name is not None:
+            return f"Airflow Variable {name!r}"
+        return f"entry {ANSWER_KEY!r} of this task's state (Storage, Task State Store, Add)"
 
-    SUBMIT = "submit"
-    POLL = "poll the job that is on record"
-    ATTACH = "attach to it"
-    STOP = "stop, because sending again could publish twice"
+    def read_answer(self) -> str | None:
+        """The jobId that a person has entered.
 
+        :raises ZilliantConfigError: the entry is not a jobId.
+        """
+        value = self._store.get(ANSWER_KEY) if self._store is not None else None
+        if value is None:
+            return None
+        job_id = str(value).strip().strip('"').strip() if isinstance(value, str | int) and value is not True else ""
+        if not is_id(job_id):
+            raise ZilliantConfigError(
+                f"The entry {ANSWER_KEY!r} holds {value!r}, which is not a jobId; nothing was sent. Correct it, or "
+                "delete it, and clear this task."
+            )
+        return job_id
 
-def is_from_before_a_clear(record: Intent | Job, max_tries: int) -> bool:
-    """Whether the task was cleared since: the user's wish to run it again.
-
-    Clearing sets ``max_tries`` to the tries so far plus the task's retries; a retry leaves it as it is.
-    """
-    return record.max_tries != max_tries
-
-
-def decide(record: Intent | Job | None, *, max_tries: int, may_resubmit: bool) -> Next:
-    """The first decision of every submission.
-
-    :param max_tries: the task's present ``max_tries``.
-    :param may_resubmit: whether the user agreed to send again what may have been accepted.
-    """
-    if record is None:
-        return Next.SUBMIT
-    if isinstance(record, Job):
-        return Next.POLL
-    return Next.SUBMIT if may_resubmit or is_from_before_a_clear(record, max_tries) else Next.STOP
-
-
-def decide_after_poll(record: Job, status: JobStatus | None, *, max_tries: int) -> Next:
-    """The second decision, if a job is on record.
-
-    :param max_tries: the task's present ``max_tries``.
-    :param status: what Zilliant reports about it; ``None`` if it no longer knows the job.
-    """
-    if status is None:
-        return Next.SUBMIT
-    if status.is_open:
-        return Next.ATTACH
-    return Next.ATTACH if status.succeeded and not is_from_before_a_clear(record, max_tries) else Next.SUBMIT
+    def use_up_answer(self) -> None:
+        """Deletes the jobId that a person has entered."""
+        if self._store is not None:
+            self._store.delete(ANSWER_KEY)

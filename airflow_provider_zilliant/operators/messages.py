@@ -5,67 +5,79 @@ from __future__ import annotations
 import pendulum
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_zilliant.api.jobs import Submission
+from airflow_provider_zilliant.api.jobs import Submission, unknown_outcome
 from airflow_provider_zilliant.api.redaction import shorten
 from airflow_provider_zilliant.exceptions import (
+    ZilliantConfigError,
     ZilliantError,
+    ZilliantJobFailedError,
     ZilliantSubmissionUnknownError,
     ZilliantTimeoutError,
 )
+from airflow_provider_zilliant.operators.consent import Found, OnClear
+from airflow_provider_zilliant.operators.questions import clear_does, to_iso
 from airflow_provider_zilliant.tasks.final_errors import final
 
 
-def to_datetime(time: float) -> pendulum.DateTime:
-    """Epoch seconds as a date and time in UTC."""
-    return pendulum.from_timestamp(time)
+def interrupted(submission: Submission, error: BaseException) -> ZilliantSubmissionUnknownError:
+    """A signal came between a POST and the moment that its outcome was noted."""
+    reason = f"the task was interrupted ({type(error).__name__}) before the reply was noted"
+    return unknown_outcome(submission, reason, pendulum.now("UTC"))
 
 
-def to_iso(time: float) -> str:
-    """Epoch seconds as ISO 8601 in UTC, the way messages show them."""
-    return to_datetime(time).to_iso8601_string()
-
-
-def unresolved(
-    submission: Submission, what: str, *, attempted_at: pendulum.DateTime | None
-) -> ZilliantSubmissionUnknownError:
-    """A job may be running, and only a person can find out.
-
-    :param what: what happened.
-    """
-    at = attempted_at.to_iso8601_string() if attempted_at is not None else "that time"
-    return final(
-        ZilliantSubmissionUnknownError(
-            f"{what} Look in Zilliant for a job of {submission} from about {at}. If there is one, it publishes (or has "
-            "published): wait for its end and mark this task as success. If there is none, clear this task: clearing "
-            "submits again.",
-            workflow=submission.workflow,
-            scope=submission.scope,
-            attempted_at=attempted_at,
-        )
+def unknown_and_not_remembered(error: ZilliantSubmissionUnknownError) -> str:
+    """The message for a POST whose outcome is unknown, with ``durable=False``."""
+    return (
+        f"{error} Look for the job in Zilliant. If there is one, it publishes (or has published): wait for its end and "
+        "mark this task as success. If there is none, clear this task: clearing submits again."
     )
 
 
-def left_behind_intent(try_number: int, submission: Submission, time: float) -> str:
-    """What is known of an earlier try that recorded its intent and nothing else."""
-    return (
-        f"An earlier try of this task (try {try_number}) was about to submit {submission} at {to_iso(time)}, and no "
-        "outcome is on record: its worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job is "
-        "running."
+def unknown_answer(job_id: str, key: str, error: ZilliantError) -> ZilliantConfigError:
+    """A person has entered a jobId that Zilliant does not know."""
+    return ZilliantConfigError(
+        f"Zilliant does not know job {job_id!r}, which was entered as {key!r}; nothing was sent. Correct or delete the "
+        f"entry, and clear this task. ({error})"
     )
 
 
 def not_remembered(error: BaseException, job_id: str | None) -> ZilliantError:
-    """A task that ends while its job is open, where nothing remembers the job and a retry would submit a second one."""
-    kind = error if isinstance(error, ZilliantError) else ZilliantError(f"{type(error).__name__}: {error}")
+    """A try that ends while its job is open, where nothing remembers the job and a retry would submit a second one."""
+    plain = error if isinstance(error, ZilliantError) else ZilliantError(f"{type(error).__name__}: {error}")
     if isinstance(error, AirflowTaskTimeout):
-        kind = ZilliantTimeoutError(str(error))
-    job = f" of job {job_id}" if job_id is not None else ""
+        plain = ZilliantTimeoutError(
+            f"execution_timeout ran out ({error})" if str(error) else "execution_timeout ran out"
+        )
+    job = f"job {job_id}" if job_id is not None else "its job"
     return final(
-        kind,
-        f"{kind} Nothing remembers the submission{job} (that takes Airflow 3.3 and durable=True), and a retry would "
-        "submit again, so this task is not retried. Look at the job in Zilliant: if it ends well, mark this task as "
-        "success; clearing it submits again.",
+        plain,
+        f"{str(plain).rstrip('.')}. With durable=False nothing remembers {job}, and a retry would submit again, so "
+        "this task is not retried. Look at the job in Zilliant: if it ends well, mark this task as success; clearing "
+        "it submits again.",
     )
+
+
+def goes_on(error: ZilliantJobFailedError) -> bool:
+    """Whether the job closed only to continue under another id."""
+    return error.status is not None and error.status.close_status == "CONTINUED_AS_NEW"
+
+
+def is_about_the_wait(error: BaseException) -> bool:
+    """Whether the error says that nobody waits for the job any more; not, for one, that an XCom was refused."""
+    return isinstance(error, ZilliantError | AirflowTaskTimeout)
+
+
+def with_next_steps(error: BaseException, job_id: str | None, on_clear: OnClear) -> BaseException:
+    """The error of a try whose job goes on, with what a retry and a clear will do."""
+    job = f"job {job_id}" if job_id is not None else "its job"
+    found = Found.UNTRACEABLE if isinstance(error, ZilliantJobFailedError) else Found.OPEN
+    retry = "asks what to do" if found is Found.UNTRACEABLE else f"attaches to {job}"
+    after = f"A retry of this task {retry}; {clear_does(found, on_clear)}."
+    if isinstance(error, ZilliantError):
+        again: BaseException = type(error)(f"{str(error).rstrip('.')}. {after}")
+        again.__dict__.update({**error.__dict__, "detail": str(again)})
+        return again
+    return AirflowTaskTimeout(f"execution_timeout ran out while {job} was open; it continues in Zilliant. {after}")
 
 
 def unrecognized_scope_event(submission: Submission, payload: object) -> ZilliantError:

@@ -39,7 +39,7 @@ def wait_for_scope(
     scope_deadline = waiting_since + task.scope_timeout if task.scope_timeout is not None else None
     deadline = intervals.earliest(scope_deadline, carried.deadline)
     if intervals.has_passed(deadline, now):
-        raise timed_out(task, submission, carried, waiting_since) from busy
+        raise scope_timed_out(task, submission, carried, waiting_since) from busy
     so_far = f"The scope of {submission} is busy, for {now - waiting_since:.0f} s so far"
     if task.deferrable:
         task.log.info("%s; waiting in the triggerer for this task's turn to try again.", so_far)
@@ -50,10 +50,10 @@ def wait_for_scope(
     task.log.info("%s; %s in about %.0f s.", so_far, "giving up" if gives_up else "trying again", seconds)
     sleep(seconds)
     if gives_up:
-        raise timed_out(task, submission, carried, waiting_since) from busy
+        raise scope_timed_out(task, submission, carried, waiting_since) from busy
 
 
-def timed_out(task: Task, submission: Submission, carried: Carried, waiting_since: float) -> BaseException:
+def scope_timed_out(task: Task, submission: Submission, carried: Carried, waiting_since: float) -> BaseException:
     """The error for a wait whose deadline has passed, whichever deadline it was."""
     limit = task.scope_timeout
     if limit is None or (carried.deadline is not None and carried.deadline <= waiting_since + limit):

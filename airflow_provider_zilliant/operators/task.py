@@ -27,12 +27,15 @@ class Task(Protocol):
     deferrable: bool
     durable: bool
     on_unknown_submission: Literal["fail", "resubmit"]
+    on_clear: Literal["ask", "attach", "submit"]
+    request_timeout: float
     #: Whether Airflow has asked the running task to end, and the job that it has by then.
     killed: bool
     job_id: str | None
 
     do_xcom_push: bool
     execution_timeout: timedelta | None
+    retries: int | None
 
     @property
     def log(self) -> Any: ...  # another class in each Airflow

@@ -47,14 +47,20 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         tenth of the time waited so far, at least 5 s and at most 60 s; the first after 8 s, because
         Airflow's LocalExecutor may fail a task that is resumed sooner after its deferral.
     :param deferrable: wait in the triggerer; ``False``: the same waits on the worker.
-    :param durable: remember the submission in Airflow's task state, so that a retry attaches to its
-        job. Needs Airflow 3.3; before, it has no effect.
+    :param durable: remember the submission (in the task's state on Airflow 3.3 and later, in a Variable
+        before), so that a retry attaches to its job. ``False``: a try that loses sight of its job is not
+        retried.
     :param on_unknown_submission: what to do when it is unknown whether Zilliant accepted: ``"fail"``
         without retries, or ``"resubmit"``: the task's retries submit again.
+    :param request_timeout: seconds to wait for a connection, and for each piece of a reply.
+    :param on_clear: what a clear does while an earlier job is open, or has COMPLETED without the task
+        ending green: ``"ask"`` (fail with a question; clearing once more submits), ``"attach"`` to the
+        job, or ``"submit"`` a second one.
     :raises ValueError: when the Dag is parsed, if an argument is wrong.
     :raises ZilliantConfigError: an argument or the Connection is wrong; nothing was sent.
     :raises ZilliantScopeBusyError: the scope is busy, with ``on_scope_busy="fail"``.
     :raises ZilliantSubmissionUnknownError: a job may be running; the message says what to check.
+    :raises ZilliantEarlierJobError: an earlier job is on record, and submitting could publish twice.
     :raises ZilliantJobFailedError: the job closed, but not as COMPLETED.
     :raises ZilliantTimeoutError: ``scope_timeout`` or ``timeout`` ran out.
     """
@@ -85,11 +91,14 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         deferrable: bool = True,
         durable: bool = True,
         on_unknown_submission: Literal["fail", "resubmit"] = "fail",
+        request_timeout: float = 60.0,
+        on_clear: Literal["ask", "attach", "submit"] = "ask",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         arguments.check_choice("on_scope_busy", on_scope_busy, ("wait", "fail", "skip"))
         arguments.check_choice("on_unknown_submission", on_unknown_submission, ("fail", "resubmit"))
+        arguments.check_choice("on_clear", on_clear, ("ask", "attach", "submit"))
         for name, flag in (
             ("wait_for_completion", wait_for_completion),
             ("deferrable", deferrable),
@@ -111,6 +120,8 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         self.deferrable = deferrable
         self.durable = durable
         self.on_unknown_submission = on_unknown_submission
+        self.request_timeout = arguments.parse_request_timeout(request_timeout)
+        self.on_clear = on_clear
         #: Whether Airflow has asked the running task to end, and the job that it has by then.
         self.killed = False
         self.job_id: str | None = None

@@ -23,10 +23,13 @@ class Carried:
 
     :param try_number: the try's number.
     :param deadline: when ``execution_timeout`` ends it, deferred time included, in epoch seconds.
+    :param refused_intent_time: the time of an intent that could not be taken off the record, although its POST was
+        refused.
     """
 
     try_number: int
     deadline: float | None
+    refused_intent_time: float | None = None
 
     @classmethod
     def start(cls, try_number: int, execution_timeout: timedelta | None) -> Carried:
@@ -41,9 +44,10 @@ class Carried:
         if not isinstance(carried, Mapping):
             return None
         try_number, deadline = carried.get("try_number"), carried.get("deadline")
-        if not isinstance(try_number, int) or not isinstance(deadline, int | float | None):
+        refused = carried.get("refused_intent_time")
+        if not isinstance(try_number, int) or not all(isinstance(x, int | float | None) for x in (deadline, refused)):
             return None
-        return cls(try_number, deadline)
+        return cls(try_number, deadline, refused)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -19,6 +19,8 @@ from airflow_provider_zilliant.waits.events import Closed, Failed, TimedOut
 TOLERATED_FAILURES = 10
 #: For this many seconds after its acceptance, a job may not be found yet.
 NOT_FOUND_GRACE = 60.0
+#: A 404 is believed if this many more polls, at this many seconds from each other, get one too.
+CONFIRMATIONS, CONFIRMATION_PAUSE = 3, 10.0
 #: The longest ``Retry-After`` that is followed, in seconds.
 LONGEST_RETRY_AFTER = 900.0
 #: The pause after a single poll's first failure, in seconds; it doubles with each, up to the second figure.
@@ -49,6 +51,25 @@ async def poll_patiently(client: Client, job_id: str, *, accepted_time: float | 
             seconds = max(min(FIRST_BACKOFF * 2**failures, LONGEST_BACKOFF), _requested_pause(error))
         await client.transport.sleep(seconds)
     raise AssertionError("the last failure is raised")
+
+
+async def find_status(client: Client, job_id: str, *, accepted_time: float) -> JobStatus | None:
+    """The status of a job on record, or ``None`` if Zilliant certainly no longer knows it.
+
+    One 404 is no proof: a gateway sends them, too. It counts from the job's second minute on, only if it
+    is JSON, and only if polling again :data:`CONFIRMATIONS` times changes nothing.
+
+    :raises ZilliantError: nobody can tell.
+    """
+    for remaining in range(CONFIRMATIONS, -1, -1):
+        try:
+            return await poll_patiently(client, job_id, accepted_time=accepted_time)
+        except ZilliantNotFoundError as error:
+            if not error.is_json or client.transport.now() - accepted_time < NOT_FOUND_GRACE:
+                raise
+        if remaining:
+            await client.transport.sleep(CONFIRMATION_PAUSE)
+    return None
 
 
 async def watch(

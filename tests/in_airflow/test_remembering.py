@@ -9,8 +9,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_zilliant import exceptions
+from airflow_provider_zilliant.api.jobs import parse_submission
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
-from airflow_provider_zilliant.operators.ledger import KEY, Intent, Job, Ledger
+from airflow_provider_zilliant.operators.ledger import KEY, Ledger
+from airflow_provider_zilliant.operators.records import AskedFor, Intent, Job, Tries
 from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
 from airflow_provider_zilliant.tasks.final_errors import final
 
@@ -28,9 +30,14 @@ class Store(dict):
     def delete(self, key):
         self.pop(key, None)
 
+    def variable_name(self, key):
+        return None
+
 
 class Ti:
     """As much of a task instance as the operator looks at."""
+
+    task_id = "publish"
 
     def __init__(self, try_number=1, max_tries=2):
         self.try_number, self.max_tries = try_number, max_tries
@@ -38,6 +45,9 @@ class Ti:
 
     def xcom_push(self, key, value):
         self.xcoms[key] = value
+
+    def xcom_pull(self, task_ids, key):
+        return self.xcoms.get(key)
 
 
 @pytest.fixture(autouse=True)
@@ -51,12 +61,27 @@ def operator(**arguments) -> ZilliantRunWorkflowOperator:
 
 
 def run(task, store=None, **ti):
-    """Runs the body of ``execute``, as Airflow's task runner does."""
-    return task.execute({"ti": Ti(**ti), **({"task_state_store": store} if store is not None else {})})
+    """Runs the body of ``execute``, as Airflow's task runner does; without a store, as with ``durable=False``."""
+    task.durable = store is not None
+    return task.execute({"ti": Ti(**ti), "task_state_store": store})
 
 
 def accepted(sandbox) -> int:
     return len(sandbox.zilliant.job_records())
+
+
+@pytest.fixture
+def asked_for(sandbox) -> AskedFor:
+    """What :func:`operator` asks for."""
+    return AskedFor.of(parse_submission("P", scope="us"), sandbox.url)
+
+
+def intent(asked_for, **facts) -> Intent:
+    return Intent(**{"asked_for": asked_for, "tries": Tries(1, 2), "time": time.time(), **facts})
+
+
+def job(asked_for, job_id, **facts) -> Job:
+    return Job(**{"asked_for": asked_for, "tries": Tries(1, 2), "time": time.time(), "job_id": job_id, **facts})
 
 
 def remembering(record) -> Store:
@@ -69,16 +94,16 @@ def submitted(hook, **parameters) -> str:
     return hook.run_workflow("P", scope="us", parameters=parameters)
 
 
-def test_a_retry_returns_the_job_that_is_on_record(sandbox, hook):
+def test_a_retry_returns_the_job_that_is_on_record(sandbox, hook, asked_for):
     job_id = submitted(hook, sandbox_seconds="60")
-    store = remembering(Job(1, 2, time.time(), job_id))
+    store = remembering(job(asked_for, job_id))
     assert run(operator(), store, try_number=2) == job_id
     assert accepted(sandbox) == 1
 
 
-def test_a_retry_returns_a_completed_job_without_waiting_for_it(sandbox, hook):
+def test_a_retry_returns_a_completed_job_without_waiting_for_it(sandbox, hook, asked_for):
     job_id = submitted(hook, sandbox_seconds="0")
-    store = remembering(Job(1, 2, time.time(), job_id))
+    store = remembering(job(asked_for, job_id))
     ti = Ti(try_number=2)
     task = operator(wait_for_completion=True)
     assert task.execute({"ti": ti, "task_state_store": store}) == job_id
@@ -86,40 +111,49 @@ def test_a_retry_returns_a_completed_job_without_waiting_for_it(sandbox, hook):
     assert accepted(sandbox) == 1
 
 
-def test_a_job_that_is_not_found_in_its_first_minute_is_not_submitted_anew(sandbox, hook, monkeypatch):
+def test_a_job_that_is_not_found_in_its_first_minute_is_not_submitted_anew(sandbox, hook, monkeypatch, asked_for):
     monkeypatch.setattr("airflow_provider_zilliant.waits.watching.FIRST_BACKOFF", 0.001)
-    store = remembering(Job(1, 2, time.time(), submitted(hook, sandbox_seconds="60")))
+    store = remembering(job(asked_for, submitted(hook, sandbox_seconds="60")))
     sandbox.zilliant.order_fault({"fault": "status", "status": 404, "method": "GET", "times": 11})
     with pytest.raises(exceptions.ZilliantNotFoundError) as caught:
-        run(operator(scope="eu"), store, try_number=2)
+        run(operator(), store, try_number=2)
     assert not isinstance(caught.value, AirflowFailException), "a retry may look again"
     assert accepted(sandbox) == 1
 
 
-def test_a_page_that_says_404_is_not_zilliants_word_that_the_job_is_gone(sandbox, hook):
-    store = remembering(Job(1, 2, time.time() - 3600, submitted(hook, sandbox_seconds="60")))
+def test_a_page_that_says_404_is_not_zilliants_word_that_the_job_is_gone(sandbox, hook, asked_for):
+    store = remembering(job(asked_for, submitted(hook, sandbox_seconds="60"), time=time.time() - 3600))
     page = "<html><title>404 Not Found</title></html>"
     sandbox.zilliant.order_fault({"fault": "status", "status": 404, "method": "GET", "body": page})
     with pytest.raises(exceptions.ZilliantNotFoundError):
-        run(operator(scope="eu"), store, try_number=2)
+        run(operator(), store, try_number=2)
     assert accepted(sandbox) == 1
 
 
-def test_a_job_that_is_gone_is_submitted_anew(sandbox):
-    store = remembering(Job(1, 2, time.time() - 3600, "5b6a2c3d-91f0-4a6e-9f7b-1a2b3c4d5e6f"))
-    assert run(operator(), store, try_number=2) == sandbox.zilliant.job_records()[0]["jobId"]
+def test_a_job_that_is_gone_is_asked_about_and_submitted_anew_by_an_informed_clear(sandbox, asked_for, monkeypatch):
+    monkeypatch.setattr("airflow_provider_zilliant.waits.watching.CONFIRMATION_PAUSE", 0.01)
+    store = remembering(job(asked_for, "5b6a2c3d-91f0-4a6e-9f7b-1a2b3c4d5e6f", time=time.time() - 3600))
+    with pytest.raises(exceptions.ZilliantEarlierJobError, match="no longer known to Zilliant") as caught:
+        run(operator(), store, try_number=2)
+    assert isinstance(caught.value, AirflowFailException)
+    assert len(sandbox.zilliant.requests) == 4, "one 404 is no proof"
+    assert run(operator(), store, try_number=3, max_tries=4) == sandbox.zilliant.job_records()[0]["jobId"]
 
 
 @pytest.mark.parametrize("retries", [0, 1, 2, 5])
-def test_another_number_of_retries_in_the_dag_is_no_clear(sandbox, retries):
-    store = remembering(Intent(1, 2, time.time()))
+def test_another_number_of_retries_in_the_dag_is_no_clear(sandbox, retries, asked_for):
+    store = remembering(intent(asked_for))
     with pytest.raises(exceptions.ZilliantSubmissionUnknownError, match="Perhaps nothing was sent"):
         run(operator(retries=retries), store, try_number=2, max_tries=2)
     assert sandbox.zilliant.requests == []
 
 
-def test_after_a_clear_an_intent_is_submitted_again(sandbox):
-    run(operator(), remembering(Intent(1, 2, time.time())), try_number=2, max_tries=3)
+def test_only_a_clear_by_somebody_who_was_told_submits_an_intent_again(sandbox, asked_for):
+    store = remembering(intent(asked_for))
+    with pytest.raises(exceptions.ZilliantSubmissionUnknownError):
+        run(operator(), store, try_number=2, max_tries=3)
+    assert accepted(sandbox) == 0, "people clear exactly the tasks that hang in a POST"
+    run(operator(), store, try_number=3, max_tries=4)
     assert accepted(sandbox) == 1
 
 
@@ -183,7 +217,7 @@ def test_where_nothing_remembers_an_xcom_that_cannot_be_stored_ends_the_task(san
         raise TimeoutError("the api-server does not answer")
 
     monkeypatch.setattr(Ti, "xcom_push", fail)
-    with pytest.raises(AirflowFailException, match=r"of job .*would submit again"):
+    with pytest.raises(AirflowFailException, match=r"remembers job .*would submit again"):
         run(operator())
     with pytest.raises(TimeoutError):
         run(operator(scope="eu"), Store())
@@ -255,7 +289,7 @@ def test_a_damaged_event_fails_the_task_and_submits_nothing(sandbox, method, eve
 
 def test_a_later_try_that_resumes_with_an_old_event_begins_at_the_beginning(sandbox):
     event = {"status": "timeout", "waiting_since": 1.0, "carried": {"try_number": 1, "deadline": None}}
-    job_id = operator().resume_submission({"ti": Ti(try_number=2)}, event)
+    job_id = operator().resume_submission({"ti": Ti(try_number=2), "task_state_store": Store()}, event)
     assert job_id == sandbox.zilliant.job_records()[0]["jobId"]
 
 

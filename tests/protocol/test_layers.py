@@ -16,7 +16,7 @@ _HOUSE = """
     api.redaction  api.job_status
     exceptions
     api.http  api.urls  api.token  api.login  api.environment  api.jobs  api.transport  api.client
-    compat
+    variables  compat
     connection.form  connection.fields  connection.reading  connection.diagnosis
     get_provider_info
     waits.intervals  waits.events  waits.watching  waits.scope_queue
@@ -25,7 +25,9 @@ _HOUSE = """
     triggers.zilliant
     observability.telemetry  observability.lineage
     tasks.final_errors  tasks.carried
-    operators.task  operators.messages  operators.ledger  operators.scope_wait  operators.attempt  operators.zilliant
+    operators.records  operators.consent  operators.ledger  operators.questions  operators.messages
+    operators.task  operators.current_try  operators.scope_wait  operators.earlier  operators.submitting
+    operators.guard  operators.attempt  operators.zilliant
     sensors.zilliant
 """
 HOUSE = _HOUSE.split()
