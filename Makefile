@@ -31,7 +31,7 @@ test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 t
 chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
 	@$(RUN) -m tools.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
 
-bench: $(STAMP)  ## Measure against a floor and other providers, 20 minutes (PARTS="line imports ...", QUICK=1).
+bench: $(STAMP)  ## Measure against a floor and other providers, 20 minutes (PARTS="queue imports ...", QUICK=1).
 	@$(RUN) -m tests.benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)
 
 screenshots: $(STAMP)  ## Take the README's pictures anew, in a real browser (ONLY=sandbox for one).

@@ -21,7 +21,9 @@ def parse_seconds(name: str, value: object) -> float | None:
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-        raise ValueError(f"{name}: expected a timedelta or seconds, 0 or more, or None for no limit; not {value!r}")
+        raise ValueError(
+            f"{name}: expected a timedelta, a number of seconds from 0, or None for no limit; not {value!r}"
+        )
     return float(seconds)
 
 
@@ -35,7 +37,7 @@ def parse_poll_interval(value: object) -> float | None:
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise ValueError(f"poll_interval: expected seconds, more than 0, or None for adaptive; not {value!r}")
+        raise ValueError(f"poll_interval: expected a number of seconds above 0, or None for adaptive; not {value!r}")
     return float(value)
 
 

@@ -5,17 +5,17 @@
     ZilliantError
     ├── ZilliantConfigError              connection or arguments are wrong; nothing was sent
     ├── ZilliantUnreachableError         the request certainly did not reach Zilliant
-    ├── ZilliantRequestError             Zilliant answered no
+    ├── ZilliantRequestError             Zilliant replied with an error
     │   ├── ZilliantBadRequestError      400
     │   ├── ZilliantAuthError            401, 403, and a refused login
     │   ├── ZilliantNotFoundError        404
     │   ├── ZilliantScopeBusyError       409
     │   ├── ZilliantRateLimitError       429
     │   └── ZilliantServerError          5xx
-    ├── ZilliantReplyError               the reply to a harmless request was lost or unreadable
+    ├── ZilliantReplyError               the reply to a request that changes nothing was lost or unreadable
     ├── ZilliantSubmissionUnknownError   the POST may have been accepted
     ├── ZilliantEarlierJobError          an earlier job is on record, and submitting could publish twice
-    ├── ZilliantJobFailedError           the job closed, not COMPLETED
+    ├── ZilliantJobFailedError           the job closed, but not as COMPLETED
     └── ZilliantTimeoutError             scope_timeout or timeout ran out
 
 Every one can be built from its text alone, so that it survives pickling.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class ZilliantError(Exception):
-    """Anything that this provider raises about Zilliant.
+    """The base of this provider's errors.
 
     :param detail: what went wrong.
     :param doing: what was being done, as in "Submitting workflow 'X'"; the message begins with it.
@@ -53,7 +53,7 @@ class ZilliantUnreachableError(ZilliantError):
 
 
 class ZilliantRequestError(ZilliantError):
-    """Zilliant, or something in front of it, answered no.
+    """Zilliant, or something in front of it, replied with an error.
 
     :ivar status_code: the HTTP status of the reply.
     :ivar message: the server's own explanation, shortened and without secrets.
@@ -84,13 +84,13 @@ class ZilliantRequestError(ZilliantError):
 
 
 class ZilliantBadRequestError(ZilliantRequestError):
-    """400: the body cannot be processed; the same request will be refused again."""
+    """400: Zilliant cannot process the body, and will refuse the same request again."""
 
 
 class ZilliantAuthError(ZilliantRequestError):
     """401, 403, or a refused login.
 
-    :ivar is_login: whether the login server refused, before Zilliant was asked anything.
+    :ivar is_login: whether the login server refused, before anything was sent to Zilliant.
     """
 
     is_login = False
@@ -101,7 +101,7 @@ class ZilliantNotFoundError(ZilliantRequestError):
 
 
 class ZilliantScopeBusyError(ZilliantRequestError):
-    """409: another job of the same scope is in progress; no job was submitted.
+    """409: another job of the same scope is in progress, so no job was submitted.
 
     :ivar scope: the scope that was asked for.
     """
@@ -127,7 +127,7 @@ class ZilliantReplyError(ZilliantError):
 
 
 class ZilliantSubmissionUnknownError(ZilliantError):
-    """The POST may have been accepted: a job may be running, and its id is not known.
+    """The POST may have been accepted: a job may be running, but its jobId is unknown.
 
     :ivar workflow: the workflow automation id that was submitted.
     :ivar scope: the scope that it was submitted under.
@@ -162,7 +162,7 @@ class ZilliantEarlierJobError(ZilliantError):
 
 
 class ZilliantJobFailedError(ZilliantError):
-    """The job closed with anything but COMPLETED.
+    """The job closed, but not as COMPLETED.
 
     :ivar status: the job's last status.
     """

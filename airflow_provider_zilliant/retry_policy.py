@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def zilliant_retry_policy(*, retry_failed_jobs: bool = False) -> ExceptionRetryPolicy:
-    """Retries errors that may pass, each after its own delay, and fails at once on those that will not.
+    """Retries errors that may pass, each after its own delay, and fails at once on errors that will not.
 
     The task's ``retries`` still say how often. An unknown outcome deliberately has no rule:
     ``on_unknown_submission`` decides it.
 
-    :param retry_failed_jobs: whether a retry submits anew when the job closed, but not as COMPLETED.
+    :param retry_failed_jobs: whether a retry submits again when the job closed, but not as COMPLETED.
     :raises ImportError: on Airflow before 3.3, which has no retry policies.
     """
     from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
@@ -27,20 +27,20 @@ def zilliant_retry_policy(*, retry_failed_jobs: bool = False) -> ExceptionRetryP
     retry, fail = RetryAction.RETRY, RetryAction.FAIL
     return ExceptionRetryPolicy(
         rules=[
-            rule(["ZilliantConfigError"], fail, "the Connection or an argument is wrong and has to be corrected"),
-            rule(["ZilliantAuthError"], fail, "the token or the login was refused and has to be renewed"),
+            rule(["ZilliantConfigError"], fail, "the Connection or an argument is wrong: correct it"),
+            rule(["ZilliantAuthError"], fail, "the token or the login was refused: renew it"),
             rule(["ZilliantRateLimitError"], retry, "Zilliant asks for fewer requests", timedelta(minutes=5)),
             rule(["ZilliantScopeBusyError"], retry, "the scope is busy", timedelta(minutes=10)),
             rule(
                 ["ZilliantUnreachableError", "ZilliantServerError"],
                 retry,
-                "Zilliant cannot be reached, or failed itself",
+                "Zilliant cannot be reached, or failed",
                 timedelta(minutes=1),
             ),
             rule(
                 ["ZilliantJobFailedError"],
                 retry if retry_failed_jobs else fail,
-                "the job failed in Zilliant; its log there has the cause",
+                "the job failed in Zilliant: see its log there for the cause",
             ),
         ]
     )

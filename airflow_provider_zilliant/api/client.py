@@ -54,7 +54,7 @@ class Client:
         """One request, signed.
 
         A 401 is followed by one new login and one more request. In token mode the Connection is read
-        anew, as someone may have pasted a fresh token; then only a GET is sent again.
+        again, because someone may have pasted a fresh token; then only a GET is sent again.
         """
         environment = await self.environment()
         token = await self.token()

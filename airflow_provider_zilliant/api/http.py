@@ -38,7 +38,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
     proxies: Mapping[str, str] | None = field(default=None, repr=False)
-    #: What a reply to this request could echo and no message may hold.
+    #: Secrets that a reply could echo; no message may contain them.
     secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
 
     @cached_property
@@ -80,7 +80,7 @@ class Reply:
 
     @property
     def is_page(self) -> bool:
-        """Whether the body is an HTML page, so not from Zilliant's API."""
+        """Whether the body is an HTML page, which Zilliant's API never sends."""
         return re.match(rb"\s*<", self.body) is not None
 
     @property
@@ -170,7 +170,7 @@ def to_error(reply: Reply, doing: str) -> ZilliantRequestError:
     kind = _ERRORS.get(reply.status, ZilliantServerError if reply.status >= 500 else ZilliantRequestError)
     explanation = reply.explanation
     text = f"the reply was {reply.status_line}"
-    text += f", with the explanation: {explanation}" if explanation else ", with no explanation"
+    text += f": {explanation}" if explanation else ", without an explanation"
     if 300 <= reply.status < 400:
         target = urlsplit(reply.headers.get("location", "")).netloc.rpartition("@")[2] or "another address"
         advice = f"It redirects to {shorten(redact(target, reply.secrets))}; redirects are not followed. "

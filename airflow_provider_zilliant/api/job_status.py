@@ -18,8 +18,8 @@ class JobStatus:
     :param job_id: the job.
     :param execution_status: ``OPEN`` or ``CLOSED``.
     :param close_status: how it closed: ``COMPLETED``, or a failure. ``None`` while it is open.
-    :param started_at: when it started (UTC), if Zilliant says so.
-    :param closed_at: when it closed (UTC), if Zilliant says so.
+    :param started_at: when it started (UTC), if Zilliant reports it.
+    :param closed_at: when it closed (UTC), if Zilliant reports it.
     """
 
     job_id: str
@@ -50,7 +50,7 @@ class JobStatus:
     def from_json(cls, job_id: str, value: object, secrets: frozenset[str] = frozenset()) -> JobStatus | None:
         """The status in a JSON value; ``None`` unless its ``executionStatus`` is OPEN or CLOSED.
 
-        :param secrets: what the server could echo and no message may hold.
+        :param secrets: secrets that the server could echo; no message may contain them.
         """
         if not isinstance(value, Mapping):
             return None
@@ -85,7 +85,7 @@ def _parse_word(value: object, secrets: frozenset[str]) -> str:
 
 
 def _parse_time(value: object) -> pendulum.DateTime | None:
-    """A timestamp in UTC. One that cannot be read is unknown; that is no reason to doubt the status beside it."""
+    """A timestamp in UTC. An unreadable one counts as unknown; the status beside it still stands."""
     return _parse_timestamp(value) if isinstance(value, str) else None
 
 

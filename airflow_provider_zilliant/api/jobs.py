@@ -65,10 +65,10 @@ def parse_submission(
     """
     workflow = _parse_argument("workflow_automation_id", workflow_automation_id)
     if not workflow.strip():
-        raise ZilliantConfigError("workflow_automation_id: is empty; expected the id of a workflow automation")
+        raise ZilliantConfigError("workflow_automation_id: empty; expected the id of a workflow automation")
     checked_descriptor = _parse_argument("descriptor", descriptor)
     if not checked_descriptor.strip():
-        raise ZilliantConfigError(f"descriptor: is empty; expected one like {DEFAULT_DESCRIPTOR}")
+        raise ZilliantConfigError(f"descriptor: empty; expected one like {DEFAULT_DESCRIPTOR}")
     if parameters is None:
         parameters = {}
     if not isinstance(parameters, Mapping):
@@ -102,7 +102,7 @@ def _parse_argument(name: str, value: object) -> str:
 
 def _check_key(key: object) -> str:
     if not isinstance(key, str) or not key:
-        raise ZilliantConfigError(f"parameters: the key {key!r} is not a non-empty string")
+        raise ZilliantConfigError(f"parameters: keys must be non-empty strings, not {key!r}")
     return str.__str__(key)
 
 
@@ -111,7 +111,7 @@ def _parse_parameter(key: str, value: object) -> str:
     if text is None:
         raise ZilliantConfigError(
             f"parameters[{key!r}]: expected text or a finite number, not {_name_kind(value)}; Zilliant's workflow "
-            "arguments are text, so write it the way the workflow expects it"
+            "arguments are text, so write the value as the workflow expects it"
         )
     return text
 
@@ -161,8 +161,8 @@ def read_submission(submission: Submission, reply: Reply | NoReply, *, attempted
     if reply.is_success:
         job_id = read_job_id(reply)
         if job_id is None:
-            what = f"the reply {reply.status_line} holds no readable jobId"
-            reason = f"{what}: {explanation}" if explanation else f"{what}, its body is empty"
+            what = f"the reply {reply.status_line} contains no readable jobId"
+            reason = f"{what}: {explanation}" if explanation else f"{what}: its body is empty"
             raise unknown_outcome(submission, reason, attempted_at)
         return job_id
     if reply.status == 500 or (300 <= reply.status < 500 and reply.status != 408):
@@ -170,7 +170,7 @@ def read_submission(submission: Submission, reply: Reply | NoReply, *, attempted
         if isinstance(error, ZilliantScopeBusyError):
             error.scope = submission.scope
         raise error
-    reason = f"the reply was {reply.status_line}" + (f", with the explanation: {explanation}" if explanation else "")
+    reason = f"the reply was {reply.status_line}" + (f": {explanation}" if explanation else "")
     raise unknown_outcome(submission, reason, attempted_at)
 
 
@@ -180,7 +180,7 @@ def unknown_outcome(
     """The error for a POST that may have been accepted."""
     return ZilliantSubmissionUnknownError(
         f"The outcome of submitting {submission} at {attempted_at.to_iso8601_string()} is unknown: {reason}. "
-        "A job may be running; its id is not known here.",
+        "A job may be running, but its jobId is unknown.",
         workflow=submission.workflow,
         scope=submission.scope,
         attempted_at=attempted_at,
@@ -233,7 +233,7 @@ def read_status(job_id: str, reply: Reply | NoReply) -> JobStatus:
 
     :raises ZilliantReplyError: the reply was lost or unreadable.
     :raises ZilliantUnreachableError: the request did not leave.
-    :raises ZilliantRequestError: Zilliant answered no.
+    :raises ZilliantRequestError: Zilliant replied with an error.
     """
     doing = f"Polling job {job_id}"
     if isinstance(reply, NoReply):
@@ -248,6 +248,7 @@ def read_status(job_id: str, reply: Reply | NoReply) -> JobStatus:
     status = JobStatus.from_json(job_id, parsed, reply.secrets)
     if status is None:
         raise ZilliantReplyError(
-            f"the reply {reply.status_line} holds no executionStatus OPEN or CLOSED: {reply.explanation}", doing=doing
+            f"the reply {reply.status_line} contains no executionStatus OPEN or CLOSED: {reply.explanation}",
+            doing=doing,
         )
     return status

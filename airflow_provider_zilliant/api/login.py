@@ -39,12 +39,12 @@ class Login:
         }
 
     def read(self, reply: Reply | NoReply) -> Token:
-        """The token in the login server's reply. Whatever went wrong here, Zilliant has not been asked yet.
+        """The token in the login server's reply. If it fails, nothing has been sent to Zilliant yet.
 
         :raises ZilliantUnreachableError: no complete reply.
         :raises ZilliantAuthError: the login was refused.
-        :raises ZilliantRequestError: the login server has trouble of its own.
-        :raises ZilliantReplyError: the reply holds no token.
+        :raises ZilliantRequestError: the login server failed, or asks for fewer requests.
+        :raises ZilliantReplyError: the reply contains no token.
         """
         doing = f"Logging in at {self.url}"
         if isinstance(reply, NoReply):
@@ -69,5 +69,5 @@ class Login:
         except UnicodeDecodeError:
             token = None
         if token is None or token.warning is not None:
-            raise ZilliantReplyError("the reply holds no access_token. Check Extra login_url.", doing=doing)
+            raise ZilliantReplyError("the reply contains no access_token. Check Extra login_url.", doing=doing)
         return token

@@ -14,7 +14,7 @@ from airflow_provider_zilliant.api.urls import parse_hostname
 from airflow_provider_zilliant.exceptions import ZilliantConfigError
 
 _EXPECTED = (
-    "Password is not a complete Salesforce token response, neither as JSON text nor in Base64. It is sent unchanged; "
+    "Password is not a complete Salesforce token response (as JSON or as Base64). It is sent unchanged, but "
     "Zilliant will reject it with 401. Paste the token endpoint's entire JSON response, "
     '{"access_token": ..., "instance_url": ..., ...}, or the Base64 of all of it (not of the access_token alone, and '
     "without a leading 'OAuth')."
@@ -38,7 +38,7 @@ class Token:
 
     @cached_property
     def secrets(self) -> frozenset[str]:
-        """What a server could echo of it and no message may hold."""
+        """The parts of it that a server could echo; no message may contain them."""
         return spellings(self.header, *self.parts)
 
 

@@ -1,4 +1,4 @@
-"""``Transport``: everything that the calls need from the outside, as one small interface.
+"""``Transport``: the one small interface to everything outside that the calls need.
 
 The triggerer's awaits. The worker's blocks instead, so it never suspends, and :func:`run` carries a
 coroutine over it to its end in a single step. So a call is written once, for both.
@@ -31,11 +31,11 @@ class Transport(Protocol):
     async def sleep(self, seconds: float, /) -> None: ...
 
     async def read_connection(self) -> Environment:
-        """Reads the Airflow Connection anew."""
+        """Reads the Airflow Connection, again if it was read before."""
         ...
 
     async def mask(self, token: Token) -> None:
-        """From now on, no log shows the token."""
+        """Keeps the token out of all logs from now on."""
         ...
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:

@@ -25,7 +25,7 @@ def parse_origin(text: str, field_name: str, *, default_scheme: str, allow_http:
         url = urlsplit(text if "://" in text else f"{default_scheme}://{text}")
         url_port, hostname = url.port, url.hostname
     except ValueError:
-        raise ZilliantConfigError(f"{field_name}: is not a URL; expected one like {example}") from None
+        raise ZilliantConfigError(f"{field_name}: not a URL; expected one like {example}") from None
     if "@" in url.netloc:
         raise ZilliantConfigError(
             f"{field_name}: contains credentials (user:password@). Remove them and use Login, Password and Extra. "
@@ -37,7 +37,7 @@ def parse_origin(text: str, field_name: str, *, default_scheme: str, allow_http:
         raise ZilliantConfigError(f"{field_name}: has a path or a query; expected the bare address, like {example}")
     port = port or None  # Airflow's forms and URIs use 0 for none
     if port is not None and url_port is not None and port != url_port:
-        raise ZilliantConfigError(f"Port: is {port}, but {field_name} says {url_port}; remove one of them")
+        raise ZilliantConfigError(f"Port: {port} conflicts with port {url_port} in {field_name}; remove one of them")
     port = port if port is not None else url_port
     if port is not None and not 0 < port < 65536:
         raise ZilliantConfigError(f"Port: expected 1 to 65535, not {port}")

@@ -1,1 +1,1 @@
-"""The Airflow Connection of type ``zilliant``: its form, its fields, its reading, and what Test says about it."""
+"""The Airflow Connection of type ``zilliant``: its form, its fields, its reading, and its test."""

@@ -1,4 +1,4 @@
-"""What the connection form's Test button says: whether a Connection works, and which part of it does not."""
+"""What the connection form's Test button says: whether a Connection works and, if not, which part is wrong."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from airflow_provider_zilliant.exceptions import (
 
 
 async def diagnose(client: Client) -> tuple[bool, str]:
-    """Asks for a random job: a 404 says that address, token and OAuth host are right.
+    """Asks for a random job: a 404 means that address, token and OAuth host are right.
 
-    :return: whether the Connection works, and which part of it does not. Never a secret: Airflow 3.3 shows the
+    :return: whether the Connection works and, if not, which part is wrong. Never a secret: Airflow 3.3 shows the
         text unmasked.
     """
     try:
@@ -38,11 +38,11 @@ async def diagnose(client: Client) -> tuple[bool, str]:
         return False, error.detail
     except ZilliantError as error:
         return False, f"Asking Zilliant for a job that does not exist: {error.detail}"
-    return False, f"{environment.base_url} claims to know a job that nobody started: is Host Zilliant's API?"
+    return False, f"{environment.base_url} knows a job that does not exist: make sure that Host is Zilliant's API."
 
 
 async def _explain_refusal(client: Client, environment: Environment, error: ZilliantAuthError) -> str:
-    """Zilliant's 401 says nothing more; what the Connection itself shows narrows it down."""
+    """Zilliant's 401 gives no reason, but the Connection itself narrows it down."""
     refused = f"{environment.base_url} replied {error.status_code} to these credentials. "
     token = await client.token()
     if error.status_code == 403:
@@ -53,15 +53,15 @@ async def _explain_refusal(client: Client, environment: Environment, error: Zill
         return refused + token.warning
     if environment.oauth_host is None:
         return refused + (
-            "Extra oauth_host is empty, and it is needed from outside Zilliant's network"
+            "Extra oauth_host is empty, but Zilliant requires it from outside its network"
             + (f"; the token belongs to {token.oauth_host}." if token.oauth_host else ".")
         )
     if token.oauth_host is not None and token.oauth_host != environment.oauth_host:
         return refused + (
             f"Extra oauth_host is {environment.oauth_host}, but the token belongs to {token.oauth_host}: one of "
-            "the two is another environment's."
+            "the two is from another environment."
         )
     return refused + (
         "The token is well-formed and matches Extra oauth_host, so it has probably expired or been revoked, or it "
-        "belongs to another environment than Host."
+        "belongs to a different environment than Host."
     )

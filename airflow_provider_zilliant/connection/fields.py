@@ -63,7 +63,7 @@ def _parse_login(login: str | None, password: str | None, extra: Mapping[str, An
         )
     for name, value in given.items():
         if value and any("\ud800" <= character <= "\udfff" for character in value):
-            raise ZilliantConfigError(f"{name}: contains half of a surrogate pair, which is not text")
+            raise ZilliantConfigError(f"{name}: contains an unpaired surrogate, which is not text")
     url = (_text(extra, "login_url") or DEFAULT_LOGIN_URL).rstrip("/").removesuffix(TOKEN_PATH)
     return Login(
         username=given["Login"] or "",
@@ -127,7 +127,7 @@ def _parse_proxies(extra: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         isinstance(key, str) and (key == "no_proxy" or is_proxy(url)) for key, url in value.items()
     ):
         raise ZilliantConfigError(
-            'Extra proxies: expected an object like {"https": "http://proxy:3128"}, with http or https URLs in which '
-            "the special characters of a password are percent-encoded"
+            'Extra proxies: expected a JSON object like {"https": "http://proxy:3128"}, with http or https URLs; '
+            "percent-encode special characters in a password"
         )
     return tuple(sorted(value.items()))

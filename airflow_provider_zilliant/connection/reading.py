@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 
 def read(conn_id: str, get_connection: Callable[[str], Any]) -> Environment:
-    """On the worker.
+    """Reads the Connection on the worker.
 
     :param get_connection: the hook's.
     :raises ZilliantConfigError: naming the Connection and the field that is wrong.
-    :raises ZilliantUnreachableError: it cannot be read at the moment.
+    :raises ZilliantUnreachableError: the Connection cannot be read at the moment.
     """
     with _typed_errors(conn_id):
         connection = get_connection(conn_id)
@@ -58,7 +58,7 @@ def _parse(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Environme
 
 @contextmanager
 def _typed_errors(conn_id: str) -> Iterator[None]:
-    """What goes wrong while a Connection is read: somebody must mend it, or it may work the next time."""
+    """Turns every failure to read a Connection into an error to correct, or one to try again."""
     connection = f"Connection {conn_id!r}"
     try:
         yield

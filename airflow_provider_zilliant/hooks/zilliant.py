@@ -103,8 +103,8 @@ class ZilliantHook(BaseHook):
         :raises ZilliantConfigError: an argument or the Connection is wrong; nothing was sent.
         :raises ZilliantUnreachableError: the request did not reach Zilliant.
         :raises ZilliantScopeBusyError: another job of this scope is in progress.
-        :raises ZilliantRequestError: Zilliant refused; no job was submitted.
-        :raises ZilliantSubmissionUnknownError: a job may have been submitted; do not simply send again.
+        :raises ZilliantRequestError: Zilliant refused, so no job was submitted.
+        :raises ZilliantSubmissionUnknownError: a job may have been submitted; do not just send it again.
         """
         submission = jobs.parse_submission(
             workflow_automation_id, scope=scope, parameters=parameters, descriptor=descriptor
@@ -125,7 +125,7 @@ class ZilliantHook(BaseHook):
             # was under way, the job may exist, and only this error says so.
             if not self.may_have_submitted:
                 raise
-            reason = f"the task was interrupted ({type(interruption).__name__}) while the request was under way"
+            reason = f"the task was interrupted ({type(interruption).__name__}) while the request was in flight"
             raise jobs.unknown_outcome(submission, reason, attempted_at) from interruption
 
     @property
@@ -141,7 +141,7 @@ class ZilliantHook(BaseHook):
 
         :param job_id: the job, as :meth:`run_workflow` returned it.
         :raises ZilliantNotFoundError: Zilliant does not know the job.
-        :raises ZilliantRequestError: Zilliant answered no.
+        :raises ZilliantRequestError: Zilliant replied with an error.
         :raises ZilliantReplyError: the reply was lost or unreadable.
         :raises ZilliantUnreachableError: the request did not reach Zilliant.
         """
@@ -157,7 +157,7 @@ class ZilliantHook(BaseHook):
             least 5 s and at most 60 s.
         :param timeout: longest wait, as timedelta or seconds; ``None``: no limit.
         :return: the status of a job that is closed and COMPLETED.
-        :raises ZilliantJobFailedError: the job closed otherwise.
+        :raises ZilliantJobFailedError: the job closed, but not as COMPLETED.
         :raises ZilliantTimeoutError: it was still open when the time ran out.
         :raises ZilliantError: polling failed for good, as in :meth:`get_job_status`.
         """
@@ -208,9 +208,9 @@ class ZilliantHook(BaseHook):
         return self.run(self.client.environment()).base_url
 
     def test_connection(self) -> tuple[bool, str]:
-        """Asks for a random job: a 404 says that address, token and OAuth host are right.
+        """Asks for a random job: a 404 means that address, token and OAuth host are right.
 
-        :return: whether the Connection works, and which part of it does not. Never a secret.
+        :return: whether the Connection works and, if not, which part is wrong. Never a secret.
         """
         from airflow_provider_zilliant.connection.diagnosis import diagnose
 

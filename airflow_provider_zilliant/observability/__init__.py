@@ -1,1 +1,1 @@
-"""What others learn of a task, after the fact: metrics, traces and lineage."""
+"""What a task reports: metrics, traces and lineage."""

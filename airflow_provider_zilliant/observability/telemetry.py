@@ -43,10 +43,10 @@ def submitted(
     ended: float,
     job_id: str | None = None,
 ) -> None:
-    """A POST has an outcome: counter ``zilliant.submissions.OUTCOME``, timer ``zilliant.submission``, and a span.
+    """Reports a POST: counter ``zilliant.submissions.OUTCOME``, timer ``zilliant.submission``, and a span.
 
     :param outcome: ``refused``: certainly no job; ``unknown``: perhaps one.
-    :param began: when it began, login and repetitions included, in epoch seconds.
+    :param began: when it began, including logins and repetitions, in epoch seconds.
     :param ended: when it ended, in epoch seconds.
     """
     tags = _tags(submission)
@@ -57,7 +57,7 @@ def submitted(
 
 @_quiet
 def scope_was_busy(submission: Submission, *, since: float, until: float) -> None:
-    """A task that was refused at first had its job accepted: timer ``zilliant.scope_wait``, and a span."""
+    """Reports how long an accepted task waited for its scope: timer ``zilliant.scope_wait``, and a span."""
     tags = _tags(submission)
     Stats.timing("zilliant.scope_wait", timedelta(seconds=until - since), tags=tags)
     _span("zilliant.scope_wait", since, until, tags)
@@ -65,7 +65,7 @@ def scope_was_busy(submission: Submission, *, since: float, until: float) -> Non
 
 @_quiet
 def closed(submission: Submission, status: JobStatus) -> None:
-    """A job was seen to be closed: counter ``zilliant.jobs.completed`` or ``.failed``, timer ``zilliant.job``, a span.
+    """Reports a closed job: counter ``zilliant.jobs.completed`` or ``.failed``, timer ``zilliant.job``, a span.
 
     The times are Zilliant's.
     """

@@ -102,7 +102,7 @@ class Attempt:
         with suppress(Exception):
             self._task.job_id = self._job_id_of_this_try()
         raise self._end_with(
-            AirflowTaskTimeout("execution_timeout ran out, deferred time included"), waits_for_job=True
+            AirflowTaskTimeout("execution_timeout ran out, counting the time spent deferred"), waits_for_job=True
         )
 
     def _end_with(self, error: BaseException, *, waits_for_job: bool) -> BaseException:

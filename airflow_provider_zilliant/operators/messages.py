@@ -1,4 +1,4 @@
-"""The errors that a task ends with, worded for the person who has to act on them."""
+"""The errors that a task ends with, each saying what happened to the job and what to do."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def interrupted(submission: Submission, error: BaseException) -> ZilliantSubmiss
 def unknown_and_not_remembered(error: ZilliantSubmissionUnknownError) -> str:
     """The message for a POST whose outcome is unknown, with ``durable=False``."""
     return (
-        f"{error} Look for the job in Zilliant. If there is one, it publishes (or has published): wait for its end and "
-        "mark this task as success. If there is none, clear this task: clearing submits again."
+        f"{error} Look for the job in Zilliant. If there is one, wait until it is COMPLETED, "
+        "then mark this task as success. If there is none, clear this task: clearing submits again."
     )
 
 
@@ -52,8 +52,8 @@ def not_remembered(error: BaseException, job_id: str | None) -> ZilliantError:
     return final(
         plain,
         f"{str(plain).rstrip('.')}. With durable=False nothing remembers {job}, and a retry would submit again, so "
-        "this task is not retried. Look at the job in Zilliant: if it ends well, mark this task as success; clearing "
-        "it submits again.",
+        "this task is not retried. Look for the job in Zilliant. If it is COMPLETED, mark this task as success; "
+        "clearing submits again.",
     )
 
 
@@ -81,10 +81,10 @@ def with_next_steps(error: BaseException, job_id: str | None, on_clear: OnClear)
 
 
 def unrecognized_scope_event(submission: Submission, payload: object) -> ZilliantError:
-    """The wait for the scope ended, and nobody can tell how."""
+    """The wait for the scope ended with an event that is not this provider's."""
     return ZilliantError(
         f"The wait for the scope of {submission} ended with an unrecognized event ({shorten(repr(payload))}). "
-        "No job was submitted by this try."
+        "This try submitted no job."
     )
 
 
@@ -92,14 +92,14 @@ def scope_timed_out(submission: Submission, waiting_since: float, scope_timeout:
     """``scope_timeout`` ran out."""
     return ZilliantTimeoutError(
         f"The scope of {submission} has been busy since {to_iso(waiting_since)}, longer than scope_timeout "
-        f"({scope_timeout:g} s). No job was submitted by this try; look in Zilliant for the job that holds the scope."
+        f"({scope_timeout:g} s). This try submitted no job. Look in Zilliant for the job that holds the scope."
     )
 
 
 def execution_timed_out_in_scope_wait(submission: Submission) -> AirflowTaskTimeout:
     """``execution_timeout`` ran out before the scope was free."""
     return AirflowTaskTimeout(
-        f"execution_timeout ran out while the scope of {submission} was busy; no job was submitted by this try."
+        f"execution_timeout ran out while the scope of {submission} was busy. This try submitted no job."
     )
 
 

@@ -47,7 +47,7 @@ def about_intent(intent: Intent, on_clear: OnClear, entry: str) -> Question:
     """
     what = (
         f"Try {intent.tries.try_number} of this task was about to submit {intent.asked_for} at {to_iso(intent.time)}, "
-        "and no outcome is on record: its worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job "
+        "but no outcome is on record: the worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job "
         "is running."
     )
     return unknown_outcome(what, intent, on_clear, entry)

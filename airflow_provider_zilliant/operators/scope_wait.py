@@ -34,15 +34,15 @@ def wait_for_scope(
     if task.on_scope_busy == "fail":
         raise busy
     if task.on_scope_busy == "skip":
-        raise AirflowSkipException(f"Skipped, because the scope is busy and on_scope_busy='skip'. {busy}")
+        raise AirflowSkipException(f"Skipped because the scope is busy and on_scope_busy='skip'. {busy}")
     now = time.time()
     scope_deadline = waiting_since + task.scope_timeout if task.scope_timeout is not None else None
     deadline = intervals.earliest(scope_deadline, carried.deadline)
     if intervals.has_passed(deadline, now):
         raise scope_timed_out(task, submission, carried, waiting_since) from busy
-    so_far = f"The scope of {submission} is busy, for {now - waiting_since:.0f} s so far"
+    so_far = f"The scope of {submission} is busy ({now - waiting_since:.0f} s so far)"
     if task.deferrable:
-        task.log.info("%s; waiting in the triggerer for this task's turn to try again.", so_far)
+        task.log.info("%s; queuing in the triggerer to try again.", so_far)
         _defer(task, submission, carried, waiting_since, deadline, now)
     next_try = intervals.pause(now - waiting_since, task.poll_interval)
     seconds = intervals.cut_off(next_try, deadline, now)

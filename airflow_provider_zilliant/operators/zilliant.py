@@ -40,7 +40,7 @@ class ZilliantRunWorkflowOperator(BaseOperator):
     :param scope_timeout: longest wait for a busy scope, counted from the first refusal: timedelta or
         seconds, ``None`` for no limit.
     :param wait_for_completion: also wait until the job is closed, and fail unless it COMPLETED.
-        Without it the task is green as soon as the job is queued, which says nothing of its success.
+        Without it the task is green as soon as the job is queued, which says nothing about its success.
     :param timeout: longest wait for completion, counted from acceptance: timedelta or seconds,
         ``None`` for no limit.
     :param poll_interval: seconds between polls, or between tries while the scope is busy. ``None``: a
@@ -106,7 +106,7 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         ):
             arguments.check_choice(name, flag, (True, False))
         if workflow_automation_id == "":
-            raise ZilliantConfigError("workflow_automation_id: is empty; expected the id of a workflow automation")
+            raise ZilliantConfigError("workflow_automation_id: empty; expected the id of a workflow automation")
         self.workflow_automation_id = workflow_automation_id
         self.scope = scope
         self.parameters = parameters
@@ -139,7 +139,7 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         return self._attempt(context).resume_completion(event)
 
     def on_kill(self) -> None:
-        """Logs which job continues, as the API has no cancel, and lets nothing more be submitted."""
+        """Logs which job continues (the API has no cancel), and prevents any further submission."""
         self.killed = True
         if self.job_id is not None:
             self.log.warning(

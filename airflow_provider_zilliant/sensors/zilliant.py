@@ -109,7 +109,7 @@ class ZilliantJobSensor(BaseSensorOperator):
 
         status = self._poll()
         if status.is_open:
-            self.log.info("Job %s is open.", self.job_id)
+            self.log.info("Job %s is still open.", self.job_id)
             return False
         self._end_with(Closed(status))
         return True
@@ -142,7 +142,7 @@ class ZilliantJobSensor(BaseSensorOperator):
     def _soften(self, error: Exception) -> Exception:
         """What ``soft_fail`` and ``never_fail`` make of the error."""
         if self.soft_fail or self.never_fail:
-            return AirflowSkipException(f"Skipped, because of {'soft' if self.soft_fail else 'never'}_fail: {error}")
+            return AirflowSkipException(f"Skipped because of {'soft' if self.soft_fail else 'never'}_fail: {error}")
         return error
 
     @property

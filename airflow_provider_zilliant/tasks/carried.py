@@ -55,7 +55,7 @@ class Carried:
     def check_deadline(self) -> None:
         """:raises AirflowTaskTimeout: ``execution_timeout`` ran out."""
         if intervals.has_passed(self.deadline, time.time()):
-            raise AirflowTaskTimeout("execution_timeout ran out, deferred time included")
+            raise AirflowTaskTimeout("execution_timeout ran out, counting the time spent deferred")
 
     def time_limit(self) -> AbstractContextManager[object]:
         """Airflow gives a resumed task its whole ``execution_timeout`` again; this gives it what remains."""

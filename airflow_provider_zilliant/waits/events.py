@@ -37,10 +37,10 @@ class TimedOut:
 
 @dataclass(frozen=True)
 class Failed:
-    """Polling failed for good, so nobody knows how the job is.
+    """Polling failed for good, so the job's status is unknown.
 
     :param error: what the last poll failed with.
-    :param message: the whole story.
+    :param message: what failed, and what became of the job.
     """
 
     job_id: str
@@ -100,7 +100,7 @@ def parse_event(payload: object) -> Event | None:
         case "timeout" if isinstance(job_id, str) or isinstance(since, int | float):
             return TimedOut(job_id, since)
         case "error":
-            message = str(payload.get("message") or "it ended with an error that it does not name.")
+            message = str(payload.get("message") or "polling failed with an unnamed error.")
             return Failed(str(job_id), _parse_error(payload, message), message)
         case "retry" if isinstance(since, int | float):
             return Retry(since)
@@ -108,11 +108,11 @@ def parse_event(payload: object) -> Event | None:
 
 
 def verdict(event: Closed | TimedOut | Failed, *, about: str) -> JobStatus:
-    """What every wait for a job comes to: its status if it COMPLETED, or the error to fail with.
+    """How a wait for a job ends: with its status if it COMPLETED, or with an error.
 
     :param about: whose job it is, as in "workflow 'PublishListPrices' (scope 'us')".
-    :raises ZilliantJobFailedError: the job closed otherwise.
-    :raises ZilliantTimeoutError: the time ran out first.
+    :raises ZilliantJobFailedError: the job closed, but not as COMPLETED.
+    :raises ZilliantTimeoutError: the deadline came first.
     :raises ZilliantError: polling failed for good.
     """
     match event:
@@ -121,13 +121,13 @@ def verdict(event: Closed | TimedOut | Failed, *, about: str) -> JobStatus:
         case Closed(status):
             close = status.close_status or "no close status"
             raise ZilliantJobFailedError(
-                f"Job {status.job_id} of {about} closed, but not as COMPLETED: {close}. Whatever it did until then "
-                "remains done; its log in Zilliant has the cause.",
+                f"Job {status.job_id} of {about} closed, but not as COMPLETED: {close}. Whatever it had done "
+                "stays done. See its log in Zilliant for the cause.",
                 status=status,
             )
         case TimedOut(job_id):
             raise ZilliantTimeoutError(
-                f"Job {job_id} of {about} was still open when the time to wait for it ran out. It continues in "
+                f"Job {job_id} of {about} was still open at the deadline of the wait. It continues in "
                 "Zilliant: the API cannot cancel it."
             )
         case Failed(_, error, message):
@@ -139,8 +139,8 @@ def verdict(event: Closed | TimedOut | Failed, *, about: str) -> JobStatus:
 def unrecognized(payload: object, *, about: str) -> ZilliantError:
     """The error for a wait for a job whose event :func:`parse_event` does not recognize."""
     return ZilliantError(
-        f"The wait for the job of {about} ended with an unrecognized event ({shorten(repr(payload))}), so whether the "
-        "job completed is not known. Look for it in Zilliant."
+        f"The wait for the job of {about} ended with an unrecognized event ({shorten(repr(payload))}), so "
+        "whether the job completed is unknown. Look for it in Zilliant."
     )
 
 

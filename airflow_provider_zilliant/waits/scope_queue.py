@@ -10,7 +10,7 @@ The rules, for the tasks of one connection and one scope that wait in one trigge
 4. When the holder is seen to close, the first tries at once; a task that was deferred just now, as soon
    as Airflow can resume it. When the watch ends for another reason, the first waits an interval from
    then on.
-5. Whoever leaves makes room at once: to try, at its deadline, or killed.
+5. A task that leaves (to try, at its deadline, or killed) makes room at once.
 
 No rule awaits anything, and a queue belongs to one event loop, so none needs a lock.
 """

@@ -102,10 +102,10 @@ async def watch(
         except ZilliantError as error:
             failures += 1
             if not is_transient(error, now() - accepted_time if accepted_time is not None else None):
-                return Failed(job_id, error, f"{_sentence(error)} The job was left alone.")
+                return Failed(job_id, error, f"{_sentence(error)} The job is not affected and may still be running.")
             if failures > TOLERATED_FAILURES:
-                story = f"{failures} polls in a row failed, the last one like this: {_sentence(error)}"
-                return Failed(job_id, error, f"{story} The job was left alone.")
+                story = f"{failures} polls in a row failed. The last error: {_sentence(error)}"
+                return Failed(job_id, error, f"{story} The job is not affected and may still be running.")
             seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
         else:
             failures = 0

@@ -17,7 +17,7 @@ from tests.benchmarks import common, imports, lateness
 from tests.benchmarks.common import Result, tell
 from tests.harness.environments import FOLDER
 
-PARTS = ("imports", "lateness", "line", "waits", "submissions")
+PARTS = ("imports", "lateness", "queue", "waits", "polls", "submissions")
 TRIGGERS = (100, 1000, 5000)
 SCHEMES = ("http", "https")
 
@@ -51,15 +51,16 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace, env: dict[str, str], folder: Path) -> None:
-    from tests.benchmarks import line, submissions
+    from tests.benchmarks import polls, scope_queue, submissions
     from tests.benchmarks.server import make_certificate
 
     certificate = make_certificate(folder)
-    in_line: list[subprocess.Popen[str]] = []
-    if "line" in options.parts:
-        tell("The line: runs beside the next parts, as it mostly sleeps (5 min)")
-        tasks = (2, 5) if options.quick else line.TASKS
-        in_line = line.begin([line.Contest(who, number) for number in tasks for who in line.WHO], env)
+    queuing: list[subprocess.Popen[str]] = []
+    if "queue" in options.parts:
+        tell("The queue: runs beside the next parts, as it mostly sleeps (5 min)")
+        tasks = (2, 5) if options.quick else scope_queue.TASKS
+        contests = [scope_queue.Contest(who, number) for number in tasks for who in scope_queue.WHO]
+        queuing = scope_queue.begin(contests, env)
     if "imports" in options.parts:
         tell("Imports")
         common.keep("imports", imports.run(env, times=1 if options.quick else 5))
@@ -67,11 +68,14 @@ def _run(options: argparse.Namespace, env: dict[str, str], folder: Path) -> None
         tell("Lateness, by a simulated clock")
         common.keep("lateness", lateness.run(200 if options.quick else lateness.JOBS))
     if "waits" in options.parts:
-        # A hundred triggers hardly load a core, so their cells run side by side, and beside the line.
+        # A hundred triggers hardly load a core, so their cells run side by side, and beside the queue.
         _waits(options, env, certificate, [number for number in options.triggers if number <= 100])
-    if in_line:
-        tell("Waiting for the line to end")
-        common.keep("line", line.collect(in_line))
+    if queuing:
+        tell("Waiting for the queue to end")
+        common.keep("queue", scope_queue.collect(queuing))
+    if "polls" in options.parts:
+        tell("Polls, one after the other")
+        common.keep("polls", polls.run(certificate, env, *((10, 50) if options.quick else ())))
     if "submissions" in options.parts:
         tell("Submissions")
         common.keep("submissions", submissions.run(certificate, env))

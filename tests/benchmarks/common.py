@@ -47,7 +47,7 @@ def median(values: list[float]) -> float:
 
 
 def keep(part: str, results: list[Result]) -> None:
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{part}.json").write_text(json.dumps(results, indent=1))
 
 

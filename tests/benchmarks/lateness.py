@@ -1,16 +1,20 @@
-"""How late a job's end is noticed: the real wait, driven through thousands of jobs by a clock of its own."""
+"""How late a job's end is noticed: the real wait, taken through thousands of jobs by a simulated clock."""
 
 from __future__ import annotations
 
 import json
 import math
 import random
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from airflow_provider_zilliant import waiting
-from airflow_provider_zilliant.api.client import Alone, Client, Flow, Mask, Now, ReadConnection, Send, Sleep
+from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.http import Reply
+from airflow_provider_zilliant.api.http import Reply, Request
+from airflow_provider_zilliant.api.token import Token
+from airflow_provider_zilliant.api.transport import run as run_call
+from airflow_provider_zilliant.waits import intervals, watching
+from airflow_provider_zilliant.waits.events import Closed
 from tests.benchmarks.common import Result
 
 #: Classes of run times, in seconds.
@@ -19,62 +23,61 @@ JOBS = 2000
 #: The bar: a tenth of the run time, but these many seconds at least and at most. The promised jitter
 #: lengthens every wait by up to a tenth, which the upper limit of 66 s (60 s and a tenth) has in it already.
 LEAST, MOST, SHARE = 5.0, 60.0, 0.1
+BEGAN = 1_800_000_000.0
 
 
 def allowed(run_time: float) -> float:
-    in_time = min(max(SHARE * run_time, LEAST), MOST) * (1 + waiting.JITTER)
+    in_time = min(max(SHARE * run_time, LEAST), MOST) * (1 + intervals.JITTER)
     # Nothing resumes a task sooner than this after its deferral; Airflow's LocalExecutor would fail it.
-    return max(in_time, waiting.EARLIEST_RESUMPTION * (1 + waiting.JITTER) - run_time)
+    return max(in_time, intervals.EARLIEST_RESUMPTION * (1 + intervals.JITTER) - run_time)
+
+
+class Clock:
+    """A transport whose time passes only where somebody sleeps, with one job that runs for ``run_time`` seconds."""
+
+    def __init__(self, run_time: float) -> None:
+        self.time = BEGAN
+        self._end = BEGAN + run_time
+
+    def now(self) -> float:
+        return self.time
+
+    async def send(self, request: Request) -> Reply:
+        status = {"executionStatus": "OPEN"}
+        if self.time >= self._end:
+            status = {"executionStatus": "CLOSED", "closeStatus": "COMPLETED"}
+        return Reply(200, body=json.dumps(status).encode())
+
+    async def sleep(self, seconds: float, /) -> None:
+        self.time += seconds
+
+    async def read_connection(self) -> Environment:
+        return Environment("https://zilliant.example")
+
+    async def mask(self, token: Token) -> None:
+        raise AssertionError("there is no token")
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        yield
 
 
 def lateness(run_time: float) -> float:
-    """Seconds from the end of a job that ran that long to the look that notices it; answers take no time."""
-    began = 1_800_000_000.0
-    now = began
-
-    def perform(effect: object) -> Any:
-        nonlocal now
-        match effect:
-            case Send():
-                status = {"executionStatus": "OPEN"}
-                if now >= began + run_time:
-                    status = {"executionStatus": "CLOSED", "closeStatus": "COMPLETED"}
-                return Reply(200, body=json.dumps(status).encode())
-            case Now():
-                return now
-            case Sleep(seconds):
-                now += seconds
-                return None
-            case ReadConnection():
-                return Environment("https://zilliant.example")
-            case Mask():
-                return None
-            case Alone(flow):
-                return drive(flow)
-        raise AssertionError(f"unknown effect {effect!r}")
-
-    def drive(flow: Flow[Any]) -> Any:
-        result = None
-        while True:
-            try:
-                effect = flow.send(result)
-            except StopIteration as stop:
-                return stop.value
-            result = perform(effect)
-
-    event = drive(
-        waiting.watch(
-            Client({}),
+    """Seconds from the end of a job that ran that long to the poll that notices it; replies take no time."""
+    clock = Clock(run_time)
+    event = run_call(
+        watching.watch(
+            Client(clock, {}),
             "job",
-            began=began,
-            accepted_at=began,
+            began=BEGAN,
+            accepted_time=BEGAN,
             poll_interval=None,
-            end_time=None,
-            before_first_look=waiting.first_pause(now, began=began, deferred_at=began, poll_interval=None),
+            deadline=None,
+            first_pause=intervals.first_pause(BEGAN, began=BEGAN, deferred_time=BEGAN, poll_interval=None),
         )
     )
-    assert event["status"] == "closed", event
-    return now - began - run_time
+    assert isinstance(event, Closed), event
+    return clock.time - BEGAN - run_time
 
 
 def run(jobs: int = JOBS) -> list[Result]:

@@ -22,7 +22,6 @@ NAMES = {
     "dbt_cloud": "dbt Cloud",
     "http": "HTTP sensor",
     "alternative": "POST, retried",
-    "bare": "bare `requests.post`",
 }
 _PACKAGES = (
     "airflow-provider-zilliant",
@@ -92,7 +91,7 @@ def connections(result: Result) -> int:
     return max(opened)
 
 
-def line_table(results: list[Result]) -> str:
+def queue_table(results: list[Result]) -> str:
     head = ("", "tasks", "POSTs", "2N - 1", "refused", "end to next, median", "largest", "all N took")
     return table(
         head,
@@ -127,11 +126,12 @@ def lateness_table(results: list[Result]) -> str:
     )
 
 
-def submissions_table(results: list[Result]) -> str:
+def against_bare_table(results: list[Result], what: str, bare: str) -> str:
+    names = {**NAMES, "bare": bare}
     return table(
-        ("", "", "submissions a second", "CPU a submission"),
+        ("", "", f"{what}s a second", f"CPU a {what}"),
         [
-            (NAMES[result["who"]], result["scheme"], f"{result['per_second']:.0f}", f"{result['cpu_ms']:.2f} ms")
+            (names[result["who"]], result["scheme"], f"{result['per_second']:.0f}", f"{result['cpu_ms']:.2f} ms")
             for result in results
         ],
     )
@@ -156,9 +156,10 @@ def bars() -> list[Bar]:
             Bar("CPU a poll, against the floor", ours["cpu_ms"] / floor["cpu_ms"], 1.35),
             Bar("connections for 1,000 triggers", connections(ours), 100),
             Bar("event-loop lag, 1,000 triggers starting together", ours["start_lag_ms"], 50, " ms"),
-            Bar("memory a waiting trigger, against the floor", ours["memory_kb"] / floor["memory_kb"], 2),
+            Bar("memory of a waiting trigger, against the floor", ours["memory_kb"] / floor["memory_kb"], 2),
+            Bar("memory of a waiting trigger", ours["memory_kb"], 4.2, " kB"),
         ]
-    for result in kept("line"):
+    for result in kept("queue"):
         if result["who"] == "zilliant":
             found.append(
                 Bar(f"POSTs for {result['tasks']} tasks on one scope", result["posts"], 2 * result["tasks"] - 1)
@@ -172,13 +173,20 @@ def bars() -> list[Bar]:
                 1,
             )
         )
-    cpu = {result["who"]: result["cpu_ms"] for result in kept("submissions") if result["scheme"] == "http"}
-    if cpu:
-        found.append(Bar("CPU a submission, against bare `requests.post`", cpu["zilliant"] / cpu["bare"], 1.5))
+    if ratio := _against_bare("polls"):
+        found.append(Bar("poll after poll in one tight loop, against bare `aiohttp`", ratio, 1.2))
+    if ratio := _against_bare("submissions"):
+        found.append(Bar("CPU a submission, against bare `requests.post`", ratio, 1.5))
     for result in kept("imports"):
         if result["who"] == "zilliant":
             found.append(Bar("importing the operators, beyond `BaseOperator`", result["ms"], 15, " ms"))
     return found
+
+
+def _against_bare(part: str) -> float | None:
+    """This provider's CPU time over that of the bare client, over plain http."""
+    cpu = {result["who"]: result["cpu_ms"] for result in kept(part) if result["scheme"] == "http"}
+    return cpu["zilliant"] / cpu["bare"] if cpu else None
 
 
 def bars_table(found: list[Bar]) -> str:
@@ -203,9 +211,10 @@ def sections() -> list[tuple[str, str]]:
         for heading, text in (
             ("The bars", bars_table(bars())),
             ("Waiting", "\n\n".join(tables)),
-            ("One scope, N tasks", line_table(kept("line"))),
+            ("One scope, N tasks", queue_table(kept("queue"))),
             ("How late a job's end is noticed", lateness_table(kept("lateness"))),
-            ("Submitting", submissions_table(kept("submissions"))),
+            ("Poll after poll", against_bare_table(kept("polls"), "poll", "bare `aiohttp`")),
+            ("Submitting", against_bare_table(kept("submissions"), "submission", "bare `requests.post`")),
             ("Importing the operators", imports_table(kept("imports"))),
         )
         if text.count("\n") > 1
@@ -214,36 +223,38 @@ def sections() -> list[tuple[str, str]]:
 
 _NOTES = {
     "The bars": """\
-The waits' bars are those of 1,000 triggers over plain http.""",
+The bars for waiting are for 1,000 triggers over plain http.""",
     "Waiting": """\
-Each line was measured in a fresh process against a fresh server, which is another process. Every trigger polls
-every 10 s (this provider: 10 to 11 s). *Together*: all triggers start in the same moment; otherwise they started
-spread over 10 s, as tasks do. *Lag* is the largest lateness of a 5 ms sleep in the same event loop. *CPU* is that
-of the client's process over 10 s. *Connections* are those that the server saw, over 12 s (together) or 26 s
-(spread), whichever were more. *Memory* is what Python holds for a trigger that sleeps between two looks, as
-`tracemalloc` counts it; OpenSSL's is not in it. The floor is one `aiohttp` session for all and a plain coroutine for
-each job, which sends the same requests as this provider and, as plain coroutines do, keeps its last answer while it
-sleeps; one that drops it holds about 2 kB. Over TLS, this provider is given the certificate with
-`verify` in Extra, its peers with the environment variable `SSL_CERT_FILE`. dbt Cloud knows https only: for plain
-http, the scheme in its URLs was replaced. Logging is at WARNING: the peers log every poll at INFO, which is not
-counted here. All Connections come from the environment; in a triggerer, each read of one asks Airflow's API, once a
-trigger for the peers.""",
+Each row was measured in a fresh process against a fresh server process. Every trigger polls every 10 s (this
+provider: 10 to 11 s). *Together*: all triggers start at the same moment; otherwise they start spread over 10 s, as
+tasks do. *Lag* is the largest lateness of a 5 ms sleep in the same event loop. *CPU* is the client process's, over
+10 s. *Connections* is the number the server saw over 12 s (together) or 26 s (spread), whichever was larger. *Memory*
+is what Python holds for a trigger that sleeps between two polls, counted by `tracemalloc` and without OpenSSL's. The
+floor is one `aiohttp` session for all jobs and a plain coroutine per job. It sends the same requests as this provider
+and, like any plain coroutine, keeps its last reply while it sleeps; one that drops the reply holds about 2 kB. Over
+TLS, this provider gets the certificate from `verify` in Extra, its peers from the environment variable
+`SSL_CERT_FILE`. dbt Cloud supports only https: for plain http, the scheme in its URLs was replaced. Logging is at
+WARNING, so the peers' INFO line per poll is not counted. All Connections come from the environment; in a triggerer,
+each read of a Connection is a call to Airflow's API, which the peers make once per trigger.""",
     "One scope, N tasks": """\
-All tasks start together and want one scope; jobs run for 3 to 4.8 s. Triggers, hook and server are the real ones; a
-worker takes 0.5 to 1 s to start or to resume, the triggerer 0.2 to 1 s to begin a trigger. This provider has its
-default `poll_interval`, with a first look after 8 s, and so finds the end of these short jobs late; a job's end is
-otherwise noticed within a tenth of its run time. The alternative posts, fails on a 409, and is retried after 5
-s; it does not wait for the job. Every POST is a worker's start, too. With Airflow's default `retry_delay` of five
-minutes it would send fewer requests, and leave the scope idle for minutes.""",
+All tasks start together and want the same scope; jobs run for 3 to 4.8 s. Triggers, hook and server are real; a
+simulated worker takes 0.5 to 1 s to start or resume a task, a simulated triggerer 0.2 to 1 s to start a trigger. This
+provider uses its default `poll_interval`, whose first poll comes after 8 s, so it notices the end of these short jobs
+late; the end of a longer job is noticed within a tenth of its run time. The alternative posts, fails on a 409, and is
+retried after 5 s; it does not wait for the job. Every POST also starts a worker. With Airflow's default `retry_delay`
+of five minutes, the alternative would send fewer requests and leave the scope idle for minutes.""",
     "How late a job's end is noticed": """\
-The real wait, driven by a simulated clock: 2,000 random run times a class, `poll_interval=None`. The first look comes
-after 8 s, since Airflow's LocalExecutor may fail a task that is resumed sooner.""",
+The real wait on a simulated clock: 2,000 random run times per row, `poll_interval=None`. The first poll comes after
+8 s, because Airflow's LocalExecutor may fail a task that is resumed sooner.""",
+    "Poll after poll": """\
+Medians of alternating batches of 200, without a pause between polls: `Client.poll` over the triggerer's transport, and
+`aiohttp.ClientSession.get` with the same headers whose JSON is parsed, to the same server.""",
     "Submitting": """\
-`ZilliantHook.run_workflow` on a hook kept open, and `requests.Session.post` with the same body and headers, to the
-same server, in batches of 100 in turn; medians.""",
+Medians of alternating batches of 100: `ZilliantHook.run_workflow` on an open hook, and `requests.Session.post` with
+the same body and headers, to the same server.""",
     "Importing the operators": """\
-After `from airflow.sdk import BaseOperator`, in fresh processes; medians of 5. *Loads*: which of `requests` and
-`aiohttp` are loaded then.""",
+Medians of 5 fresh processes, after `from airflow.sdk import BaseOperator`. *Loads*: which of `requests` and `aiohttp`
+the import loads.""",
 }
 
 
@@ -257,8 +268,8 @@ def write() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     parts = [
         "# Benchmarks",
-        "What waiting, submitting and importing cost, beside a floor and beside other providers. `make bench` wrote "
-        "this page, and writes it anew; look at ratios, not at milliseconds, which are this machine's.",
+        "The cost of waiting, submitting and importing, compared with a floor and with other providers. `make bench` "
+        "writes this page. Look at ratios, not at milliseconds, which depend on the machine.",
         f"Measured with {packages}; {machine}.",
         "![Chart of the figures below](images/benchmarks.png)",
     ]
@@ -295,9 +306,9 @@ def _draw(file: Path) -> None:
             panel.set_xscale("log")
             panel.set_xlim(left=1)
     posts, gaps = panels.flat[4], panels.flat[5]
-    line = kept("line")
+    queue = kept("queue")
     for who, colour in (("zilliant", "#2a6f97"), ("alternative", "#b8c0c8")):
-        of_who = [result for result in line if result["who"] == who]
+        of_who = [result for result in queue if result["who"] == who]
         tasks = [result["tasks"] for result in of_who]
         name = NAMES[who].strip("*")
         posts.plot(tasks, [result["posts"] for result in of_who], "o-", color=colour, label=name)
@@ -305,13 +316,13 @@ def _draw(file: Path) -> None:
     posts.set_title("POSTs for N tasks on one scope", fontsize=10)
     gaps.set_title("from a job's end to the next submission, median, s", fontsize=10)
     for panel in (posts, gaps):
-        panel.set_xscale("log" if line else "linear")
-        panel.set_xticks(sorted({result["tasks"] for result in line}))
+        panel.set_xscale("log" if queue else "linear")
+        panel.set_xticks(sorted({result["tasks"] for result in queue}))
         panel.xaxis.set_major_formatter("{x:g}")
         panel.xaxis.set_minor_formatter("")
         panel.set_xlabel("N")
         panel.legend(frameon=False)
-    posts.set_yscale("log" if line else "linear")
+    posts.set_yscale("log" if queue else "linear")
     gaps.set_ylim(bottom=0)
     for panel in panels.flat:
         panel.spines[["top", "right"]].set_visible(False)

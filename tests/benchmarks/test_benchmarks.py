@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.benchmarks import imports, lateness, report
+from tests.benchmarks import imports, lateness, polls, report
 from tests.benchmarks.common import airflow_home
-from tests.benchmarks.line import Contest, begin, collect
+from tests.benchmarks.scope_queue import Contest, begin, collect
 from tests.benchmarks.server import make_certificate, serving
 from tests.benchmarks.submissions import measure
 from tests.benchmarks.waits import Cell, run
@@ -23,7 +23,7 @@ def test_waits(tmp_path):
     assert "this provider" in report.waits_table(results, 10, "https")
 
 
-def test_line():
+def test_queue():
     short = {"job_seconds": (0.1, 0.2), "retry_delay": 0.2, "poll_interval": 0.3}
     with airflow_home() as env:
         results = collect(begin([Contest(who, 3, **short) for who in ("zilliant", "alternative")], env))
@@ -33,6 +33,14 @@ def test_line():
 
 def test_lateness():
     assert all(0 < result["seconds"] < 66 for result in lateness.run(20))
+
+
+def test_polls(tmp_path, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_ZILLIANT", raising=False)
+    with airflow_home() as env, serving(make_certificate(tmp_path), env) as address:
+        results = asyncio.run(polls.measure(address, "https", batches=1, batch=3))
+    assert [result["who"] for result in results] == ["bare", "zilliant"]
+    assert all(result["cpu_ms"] > 0 for result in results)
 
 
 def test_submissions(tmp_path, monkeypatch):

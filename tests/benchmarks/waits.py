@@ -109,9 +109,9 @@ async def zilliant(address: Address, scheme: str) -> AsyncIterator[Wait]:
                 scope=f"scope-{number}",
                 poll_interval=interval,
                 end_time=now + 86400,
-                accepted_at=now,
-                deferred_at=now,
-                resume={"number": 1, "ends_at": None},
+                accepted_time=now,
+                deferred_time=now,
+                carried={"try_number": 1, "deadline": None},
             )
         )
 

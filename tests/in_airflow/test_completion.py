@@ -89,7 +89,7 @@ def test_eleven_failed_looks_fail_the_task_leave_the_job_alone_and_a_retry_attac
     assert run.state("publish") == ("success" if remembers else "failed")
     assert run.failures[0]["kinds"][0] == "ZilliantServerError"
     assert ("would submit again" in run.failures[0]["text"]) is not remembers
-    assert "left alone" in run.failures[0]["text"]
+    assert "not affected" in run.failures[0]["text"]
     assert submissions(sandbox) == [202]
 
 

@@ -77,7 +77,7 @@ def test_a_value_that_is_no_text_is_refused_by_its_key(value):
         ({"workflow_automation_id": "P", "descriptor": ""}, "descriptor"),
         ({"workflow_automation_id": "P", "parameters": "{}"}, "parameters"),
         ({"workflow_automation_id": "P", "parameters": [("a", "b")]}, "parameters"),
-        ({"workflow_automation_id": "P", "parameters": {1: "a"}}, "parameters: the key 1"),
+        ({"workflow_automation_id": "P", "parameters": {1: "a"}}, "parameters: keys must be non-empty strings, not 1"),
         ({"workflow_automation_id": "P", "parameters": {"WORKFLOW_AUTOMATION_ID": "Q"}}, "WORKFLOW_AUTOMATION_ID"),
     ],
 )

@@ -142,7 +142,7 @@ def test_the_eleventh_failure_ends_the_wait_and_leaves_the_job_alone(reply):
     clock = Clock(iter([reply] * 20))
     event = watch(clock, poll_interval=1.0)
     assert (type(event), len(clock.polls)) == (Failed, 11)
-    assert "left alone" in event.message
+    assert "not affected" in event.message
     with pytest.raises(ZilliantError, match=r"11 polls in a row"):
         events.verdict(event, about="workflow 'P'")
 

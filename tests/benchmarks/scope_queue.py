@@ -1,4 +1,4 @@
-"""The scope's line: N tasks of one scope, in real time, against the embedded Zilliant.
+"""The scope's queue: N tasks of one scope, in real time, against the embedded Zilliant.
 
 Triggers, event loop, submissions and server are the real ones. What stands for Airflow around them
 is a coroutine per task: a worker takes ``WORKER_START`` seconds to start or to resume, and the
@@ -26,7 +26,7 @@ WORKER_START = (0.5, 1.0)
 PICK_UP = (0.2, 1.0)
 #: Airflow's own default is five minutes: fewer requests, and scopes that stand idle for minutes.
 RETRY_DELAY = 5.0
-#: Jobs so short that fifty of them fit into a benchmark; this provider looks every 5 s at most.
+#: Jobs so short that fifty of them fit into a benchmark; this provider polls every 5 s at most.
 JOB_SECONDS = (3.0, 4.8)
 SCOPE = "list-prices"
 TASKS = (2, 10, 50)
@@ -55,7 +55,7 @@ class Ours:
         from airflow_provider_zilliant.triggers.zilliant import ZilliantJobTrigger, ZilliantScopeTrigger
 
         poll_interval = self._contest.poll_interval
-        resume = {"number": 1, "ends_at": None}
+        carried = {"try_number": 1, "deadline": None}
         waiting_since: float | None = None
         while True:
             await self._some(WORKER_START)
@@ -73,12 +73,12 @@ class Ours:
                     waiting_since=waiting_since,
                     poll_interval=poll_interval,
                     end_time=waiting_since + 86400,
-                    deferred_at=now,
-                    resume=resume,
+                    deferred_time=now,
+                    carried=carried,
                 )
             )
             if event["status"] != "retry":
-                raise RuntimeError(f"the line ended with {event}")
+                raise RuntimeError(f"the wait for the scope ended with {event}")
         now = time.time()
         await self._some(PICK_UP)
         event = await self._event(
@@ -88,9 +88,9 @@ class Ours:
                 scope=SCOPE,
                 poll_interval=poll_interval,
                 end_time=now + 86400,
-                accepted_at=now,
-                deferred_at=now,
-                resume=resume,
+                accepted_time=now,
+                deferred_time=now,
+                carried=carried,
             )
         )
         if event["status"] != "closed":
@@ -177,11 +177,7 @@ async def hold(contest: Contest) -> Result:
 
 def begin(contests: list[Contest], env: dict[str, str]) -> list[subprocess.Popen[str]]:
     """Starts the contests side by side: they mostly sleep."""
-    return [child("line", json.dumps(asdict(contest)), env=env) for contest in contests]
-
-
-def all_contests() -> list[Contest]:
-    return [Contest(who, tasks) for tasks in TASKS for who in WHO]
+    return [child("scope_queue", json.dumps(asdict(contest)), env=env) for contest in contests]
 
 
 def collect(begun: list[subprocess.Popen[str]]) -> list[Result]:
