@@ -36,7 +36,7 @@ def unresolved(
     return final(
         ZilliantSubmissionUnknownError(
             f"{what} Look in Zilliant for a job of {submission} from about {at}. If there is one, wait until it is "
-            "COMPLETED, then mark this task as success. If there is none, clear this task: that submits again.",
+            "COMPLETED, then mark this task as success. If there is none, clear this task: clearing submits again.",
             workflow=submission.workflow,
             scope=submission.scope,
             attempted_at=attempted_at,
