@@ -56,8 +56,8 @@ class Client:
         A 401 is followed by one new login and one more request. In token mode the Connection is read
         again, because someone may have pasted a fresh token; then only a GET is sent again.
         """
-        environment = await self.environment()
-        token = await self.token()
+        environment = self._environment or await self.environment()
+        token = environment.token if environment.login is None else await self.token()
         reply = await self.transport.send(environment.sign(request, token))
         if not isinstance(reply, Reply) or reply.status != 401:
             return reply
