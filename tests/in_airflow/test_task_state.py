@@ -415,15 +415,19 @@ def test_a_database_that_does_not_answer_is_not_nothing(database, monkeypatch):
 
 
 @with_database
-def test_a_variable_that_airflow_cannot_decrypt_is_not_nothing(database):
-    from airflow.models import Variable
-    from airflow.utils.session import create_session
+def test_a_variable_that_airflow_cannot_decrypt_is_not_nothing(database, monkeypatch):
+    from cryptography.fernet import Fernet
 
+    def fernet(key):
+        made = Fernet(key)
+        made.is_encrypted = True
+        return lambda: made
+
+    monkeypatch.setattr("airflow.models.variable.get_fernet", fernet(Fernet.generate_key()))
     store = VariableStore(*IDS)
     store.set(KEY, RECORD)
-    name = store.variable_name(KEY)
-    with create_session() as session:
-        session.query(Variable).filter(Variable.key == name).update({"_val": "gibberish", "is_encrypted": True})
+    assert store.get(KEY) == RECORD
+    monkeypatch.setattr("airflow.models.variable.get_fernet", fernet(Fernet.generate_key()))
     with pytest.raises(ZilliantError, match="cannot decrypt"):
         store.get(KEY)
     store.delete(KEY)
