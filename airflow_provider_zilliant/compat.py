@@ -74,8 +74,8 @@ class _AirflowsTaskState:
 class _MissingTaskState:
     """Airflow keeps task state, but hands this task none, as where ``execute`` is called by hand.
 
-    Reading finds nothing, since nothing can have been written. Writing fails, and with it the submission: falling back
-    to Variables would look for a record where no other try has left any.
+    Nothing can have been written, so reading finds nothing, and there is nothing to delete. Writing fails, and with it
+    the submission: a record in Variables would be one that no other try looks for.
     """
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -88,7 +88,7 @@ class _MissingTaskState:
         )
 
     def delete(self, key: str) -> None:
-        self.set(key, None)
+        pass
 
     def variable_name(self, key: str) -> None:
         return None

@@ -57,7 +57,7 @@ class VariableStore:
 
     @cached_property
     def _access(self) -> Access:
-        return self._given_access or this_airflows_access()
+        return self._given_access if self._given_access is not None else this_airflows_access()
 
     def variable_name(self, key: str) -> str:
         """The Variable that holds the key: readable, never longer than Airflow takes, and no two alike."""
