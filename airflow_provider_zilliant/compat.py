@@ -6,6 +6,8 @@ module: only running tasks and triggers import it.
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -14,7 +16,7 @@ from airflow.providers.common.compat.connection import get_async_connection, get
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Context
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_zilliant.exceptions import ZilliantConfigError
+from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantUnreachableError
 from airflow_provider_zilliant.variables import VariableStore
 
 T = TypeVar("T")
@@ -26,6 +28,10 @@ TRIGGERS_LEARN_OF_KILLS = hasattr(BaseTrigger, "on_kill")
 
 #: Airflow 3.3 and later keep what a task writes into its state. Before, Variables do.
 TASK_STATE_IS_KEPT = "task_state_store" in Context.__annotations__
+
+
+#: Under this key, reading is proven.
+PROBE = "zilliant_probe"
 
 
 class TaskState(Protocol):
@@ -47,7 +53,7 @@ def task_state(context: Context) -> TaskState:
     """Airflow's task state, or Variables on an Airflow that has none."""
     store = context.get("task_state_store")
     if store is not None:
-        return _AirflowsTaskState(store)
+        return _AirflowsTaskState(store, is_retry=getattr(context.get("ti"), "try_number", 1) > 1)
     if TASK_STATE_IS_KEPT:
         return _MissingTaskState()
     ti = context["ti"]
@@ -55,11 +61,32 @@ def task_state(context: Context) -> TaskState:
 
 
 class _AirflowsTaskState:
-    def __init__(self, store: Any) -> None:
+    """:param is_retry: whether an earlier try may have left a record."""
+
+    def __init__(self, store: Any, *, is_retry: bool) -> None:
         self._store = store
+        self._is_retry = is_retry
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self._store.get(key, default)
+        value = self._store.get(key)
+        if value is None and self._is_retry:
+            value = self._get_for_certain(key)
+        return default if value is None else value
+
+    def _get_for_certain(self, key: str) -> Any:
+        """Airflow takes any 404 for "nothing", one of a gateway before its api-server, too.
+
+        So it is asked again, right after it has found something that is certainly there.
+        """
+        proof = uuid.uuid4().hex
+        self._store.set(PROBE, proof)
+        try:
+            if self._store.get(PROBE) != proof:
+                raise ZilliantUnreachableError("Airflow's task state cannot be read at the moment; nothing was sent")
+            return self._store.get(key)
+        finally:
+            with contextlib.suppress(Exception):
+                self._store.delete(PROBE)
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         self._store.set(key, value, retention=retention)

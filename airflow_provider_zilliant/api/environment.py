@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_zilliant import __version__
@@ -38,22 +37,35 @@ class Environment:
 
     def sign(self, request: Request, token: Token | None) -> Request:
         """The request addressed to this environment, with the token in its headers."""
-        return self._request(
-            request.method,
-            self.base_url + request.url,
+        secrets = self._secrets
+        if token is not None:
+            secrets = secrets | token.secrets if secrets else token.secrets
+        return Request(
+            method=request.method,
+            url=self.base_url + request.url,
             json=request.json,
             headers=self.headers(token),
-            secrets=self._secrets | token.secrets if token else self._secrets,
+            verify=self.verify,
+            proxies=self._proxies,
+            secrets=secrets,
         )
 
     def login_request(self) -> Request:
         """``POST /services/oauth2/token``, form-encoded, to the login server."""
         assert self.login is not None, "there is nothing to log in with"
-        url = self.login.url + TOKEN_PATH
-        return self._request("POST", url, form=self.login.form, headers=_COMMON_HEADERS, secrets=self._secrets)
+        return Request(
+            method="POST",
+            url=self.login.url + TOKEN_PATH,
+            form=self.login.form,
+            headers=_COMMON_HEADERS,
+            verify=self.verify,
+            proxies=self._proxies,
+            secrets=self._secrets,
+        )
 
-    def _request(self, method: str, url: str, **what: Any) -> Request:
-        return Request(method, url, verify=self.verify, proxies=dict(self.proxies) or None, **what)
+    @cached_property
+    def _proxies(self) -> dict[str, str] | None:
+        return dict(self.proxies) or None
 
     @cached_property
     def _secrets(self) -> frozenset[str]:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -24,7 +23,7 @@ from airflow_provider_zilliant.exceptions import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: making one, at every poll, would take three times as long
 class Request:
     """Everything that a transport needs to send one request.
 
@@ -41,7 +40,7 @@ class Request:
     #: Secrets that a reply could echo; no message may contain them.
     secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
 
-    @cached_property
+    @property
     def body(self) -> bytes | None:
         if self.json is not None:
             return json.dumps(self.json).encode()
@@ -56,7 +55,7 @@ class Request:
         return "application/x-www-form-urlencoded" if self.form is not None else None
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen, likewise
 class Reply:
     """What came back. ``headers`` are looked up by lower-case names, ``received_time`` is in epoch seconds."""
 
@@ -93,7 +92,7 @@ class Reply:
     def parse_json(self) -> Any:
         """The body as JSON; ValueError if it is not JSON."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body.decode().removeprefix("\ufeff"))
         except RecursionError:
             raise ValueError("nested too deeply") from None
 

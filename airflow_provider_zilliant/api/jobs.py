@@ -218,11 +218,17 @@ def is_id(text: str) -> bool:
     )
 
 
+#: An id that needs no further check and no quoting, like a UUID: every poll comes by here.
+_is_plain_id = re.compile(r"[A-Za-z0-9-]{1,200}").fullmatch
+
+
 def status_request(job_id: str) -> Request:
     """``GET /v1/JobWorkflow/Authorized/{jobId}/Status``.
 
     :raises ZilliantConfigError: ``job_id`` cannot be a job id.
     """
+    if isinstance(job_id, str) and _is_plain_id(job_id) is not None:
+        return Request(method="GET", url=f"{PATH}/{job_id}/Status")
     if not isinstance(job_id, str) or not is_id(job_id):
         raise ZilliantConfigError(f"job_id: expected a jobId from Zilliant, not {job_id!r}")
     return Request(method="GET", url=f"{PATH}/{quote(job_id, safe='')}/Status")

@@ -122,7 +122,8 @@ def read_sign(then: Tries, now: Tries, *, retries: int) -> Sign:
 
     A clear sets ``max_tries`` to the tries so far plus the task's present ``retries``; nothing else changes
     it. Where that comes to the same number, a clear looks like a retry, and a retry after ``retries`` was
-    lowered like a clear: that is the doubt.
+    lowered like a clear: that is the doubt. A record of this try or a later one is in doubt, too: it is of a
+    run that was deleted and made again under the same id.
 
     :param then: when the record was written.
     :param retries: the task's, at present.
@@ -131,9 +132,11 @@ def read_sign(then: Tries, now: Tries, *, retries: int) -> Sign:
     nothing_was_cleared = None not in counts and counts[0] == counts[1]
     if then.max_tries != now.max_tries:
         return Sign.DOUBT if nothing_was_cleared else Sign.CLEAR
+    if then.try_number >= now.try_number:
+        return Sign.DOUBT
     if nothing_was_cleared:
         return Sign.RETRY
-    if then.try_number <= now.max_tries - retries and then.try_number < now.try_number:
+    if then.try_number <= now.max_tries - retries:
         return Sign.DOUBT
     return Sign.RETRY
 

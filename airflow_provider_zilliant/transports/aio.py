@@ -59,7 +59,7 @@ class AsyncTransport:
                 data=request.body,
                 headers=headers,
                 allow_redirects=False,
-                ssl=await self._tls(request),
+                ssl=await self._tls(request.verify) if request.url.startswith("https:") else True,
                 proxy=self._route(request),
             ) as response:
                 body = await response.read()
@@ -85,11 +85,10 @@ class AsyncTransport:
     async def close(self) -> None:
         await self._session.close()
 
-    async def _tls(self, request: Request) -> ssl.SSLContext | bool:
+    async def _tls(self, verify: bool | str) -> ssl.SSLContext | bool:
         """TLS the way the worker's ``requests`` does it: the same authorities, the same environment variables."""
-        verify = request.verify
-        if verify is False or not request.url.startswith("https:"):
-            return bool(verify)
+        if verify is False:
+            return False
         if verify not in self._tls_contexts:
             async with self._loading:
                 if verify not in self._tls_contexts:
