@@ -76,7 +76,6 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-@pytest.fixture(scope="session")
 def database(airflow_home: Path) -> Path:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=120)
     return airflow_home
