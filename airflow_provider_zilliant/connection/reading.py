@@ -63,7 +63,12 @@ def _typed_errors(conn_id: str) -> Iterator[None]:
     try:
         yield
     except AirflowNotFoundException as error:
-        raise ZilliantConfigError(f"{error}; nothing was sent", doing=connection) from None
+        # Airflow swallows the errors of secrets backends (2.11 on) and of its own API (3.1 on), and then says this too.
+        missing = ZilliantConfigError(
+            f"{error}, or a secrets backend failed for a moment; nothing was sent", doing=connection
+        )
+        missing.is_missing_connection = True
+        raise missing from None
     except ZilliantConfigError as error:
         raise ZilliantConfigError(str(error), doing=connection) from None
     except Exception as error:

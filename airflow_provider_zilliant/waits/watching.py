@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.job_status import JobStatus
 from airflow_provider_zilliant.exceptions import (
+    ZilliantConfigError,
     ZilliantError,
     ZilliantNotFoundError,
     ZilliantRateLimitError,
@@ -27,6 +28,8 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 5.0
 
 def is_transient(error: ZilliantError, since_acceptance: float | None) -> bool:
     """Whether a failed poll says nothing about the job, so that another may succeed."""
+    if isinstance(error, ZilliantConfigError):
+        return error.is_missing_connection
     if isinstance(error, ZilliantNotFoundError):
         return since_acceptance is not None and since_acceptance < NOT_FOUND_GRACE
     return isinstance(
