@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from requests.auth import AuthBase
@@ -16,6 +16,8 @@ from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
 from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.transports.masking import mask
+
+T = TypeVar("T")
 
 #: Logins of this process go one at a time, so that the second finds the first one's token.
 _login_lock = threading.Lock()
@@ -114,6 +116,9 @@ class BlockingTransport:
         while (remaining := wake_time - time.monotonic()) > 0:
             self._check_alive()
             time.sleep(min(remaining, 1.0))  # noqa: ASYNC251 - a worker may block
+
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        return await call  # every part of it has a timeout of its own, and nothing here could interrupt it
 
     async def read_connection(self) -> Environment:
         return self._read_connection()

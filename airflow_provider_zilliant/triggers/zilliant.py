@@ -123,6 +123,7 @@ class ZilliantJobTrigger(_Trigger):
                         poll_interval=self.poll_interval,
                         deadline=self.end_time,
                         first_pause=first_pause,
+                        read=client.next_read,
                     )
                 if isinstance(event, Closed):
                     holder.closed()

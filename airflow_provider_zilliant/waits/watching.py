@@ -22,6 +22,8 @@ TOLERATED_FAILURES = 10
 NOT_FOUND_GRACE = 60.0
 #: The longest ``Retry-After`` that is followed, in seconds.
 LONGEST_RETRY_AFTER = 900.0
+#: The seconds after the deadline that the last poll may take.
+LAST_POLL = 5.0
 #: The pause after a single poll's first failure, in seconds; it doubles with each, up to the second figure.
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 5.0
 
@@ -63,16 +65,19 @@ async def watch(
     poll_interval: float | None,
     deadline: float | None,
     first_pause: float,
+    read: int = 1,
 ) -> Closed | TimedOut | Failed:
     """Polls the job until it is closed or there is a reason to stop.
 
-    At the deadline it polls once more, so that a job that has ended counts as ended.
+    At the deadline it polls once more, so that a job that has ended counts as ended; but whatever hangs
+    (a reply, a login, the reading of the Connection), the wait ends a little later.
 
     :param began: when the wait began.
     :param accepted_time: when the job was accepted, if known.
     :param first_pause: seconds until the first poll.
+    :param read: the number of the Connection's oldest read that counts, see :attr:`Client.next_read`.
     """
-    failures = 0
+    failures, was_missed = 0, False
     seconds = first_pause
     now = client.transport.now
     while True:
@@ -80,20 +85,30 @@ async def watch(
         if seconds > 0:
             await client.transport.sleep(seconds)
         try:
-            status = await client.poll(job_id)
+            poll = client.poll(job_id, read=read)
+            last_moment = max(deadline, now()) + LAST_POLL if deadline is not None else None
+            status = await client.transport.finish(poll, last_moment)
+            del poll, last_moment  # a thousand waits need not keep them while they sleep
+        except TimeoutError:
+            return TimedOut(job_id)
         except ZilliantError as error:
             failures += 1
-            if not is_transient(error, now() - accepted_time if accepted_time is not None else None):
+            if isinstance(error, ZilliantNotFoundError | ZilliantUnreachableError | ZilliantReplyError):
+                read = client.next_read  # perhaps the Connection has been edited since
+            is_surprise = isinstance(error, ZilliantNotFoundError) and not was_missed
+            was_missed = was_missed or is_surprise
+            since = now() - accepted_time if accepted_time is not None else None
+            if not is_surprise and not is_transient(error, since):
                 return Failed(job_id, error, f"{_sentence(error)} The job was left alone.")
             if failures > TOLERATED_FAILURES:
                 story = f"{failures} polls in a row failed, the last one like this: {_sentence(error)}"
                 return Failed(job_id, error, f"{story} The job was left alone.")
             seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
         else:
-            failures = 0
+            failures, was_missed = 0, False
             if status.is_closed:
                 return Closed(status)
-            del status  # a thousand waits need not keep it while they sleep
+            del status
             seconds = intervals.pause(now() - began, poll_interval)
         if intervals.has_passed(deadline, now()):
             return TimedOut(job_id)
