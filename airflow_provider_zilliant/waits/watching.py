@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.job_status import JobStatus
 from airflow_provider_zilliant.exceptions import (
@@ -66,6 +68,7 @@ async def watch(
     deadline: float | None,
     first_pause: float,
     read: int = 1,
+    sleep: Callable[[float, float], Awaitable[None]] | None = None,
 ) -> Closed | TimedOut | Failed:
     """Polls the job until it is closed or there is a reason to stop.
 
@@ -76,14 +79,19 @@ async def watch(
     :param accepted_time: when the job was accepted, if known.
     :param first_pause: seconds until the first poll.
     :param read: the number of the Connection's oldest read that counts, see :attr:`Client.next_read`.
+    :param sleep: sleeps the first number of seconds, or, if the job's end is waited for, at least the second.
     """
     failures, was_missed = 0, False
-    seconds = first_pause
+    seconds, at_least = first_pause, intervals.EARLIEST_RESUMPTION
     now = client.transport.now
     while True:
         seconds = intervals.cut_off(seconds, deadline, now())
         if seconds > 0:
-            await client.transport.sleep(seconds)
+            if sleep is None:
+                await client.transport.sleep(seconds)
+            else:
+                await sleep(seconds, min(seconds, at_least))
+        at_least = intervals.shortest_pause()
         try:
             poll = client.poll(job_id, read=read)
             last_moment = max(deadline, now()) + LAST_POLL if deadline is not None else None
@@ -103,6 +111,7 @@ async def watch(
             if failures > TOLERATED_FAILURES:
                 story = f"{failures} polls in a row failed, the last one like this: {_sentence(error)}"
                 return Failed(job_id, error, f"{story} The job was left alone.")
+            at_least = max(at_least, _requested_pause(error))
             seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
         else:
             failures, was_missed = 0, False

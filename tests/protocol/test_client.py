@@ -1,4 +1,4 @@
-"""One Connection's client under many calls at once, in virtual time: when the Connection is read, and what is shared."""
+"""One Connection's client under many calls at once, in virtual time: when it reads, and what its callers share."""
 
 from __future__ import annotations
 

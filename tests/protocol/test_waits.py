@@ -107,9 +107,37 @@ def test_the_first_poll_comes_within_an_interval_also_after_a_restart(
         now, began=deferred_time - waited, deferred_time=deferred_time, poll_interval=poll_interval
     )
     interval = intervals.interval(now - deferred_time + waited, poll_interval)
-    assert 0 <= first <= 1.1 * max(interval, 8.0 if poll_interval is None else 0.0) + 1e-6
+    earliest = 8.0 if poll_interval is None else 0.0
+    assert earliest <= first <= max(1.1 * max(interval, earliest), earliest + interval) + 1e-6
+
+
+@given(wrong_by=st.floats(-60, 60), latency=st.floats(0, 3), poll_interval=st.none() | st.floats(0.1, 1e4))
+def test_a_wrong_clock_neither_hurries_nor_delays_a_first_poll(wrong_by, latency, poll_interval):
+    deferred_time = 1000.0 + wrong_by
+    first = intervals.first_pause(
+        1000.0 + latency, began=deferred_time, deferred_time=deferred_time, poll_interval=poll_interval
+    )
     if poll_interval is None:
-        assert now + first >= deferred_time + 8.0 - 1e-6, "Airflow may fail a task that is resumed so soon"
+        assert 8.0 <= first <= 8.0 + 6.0, "Airflow may fail a task that is resumed sooner"
+    else:
+        assert first <= 1.1 * poll_interval + 1e-6
+
+
+def test_who_waits_for_the_scope_hurries_a_poll_but_not_before_retry_after_has_passed():
+    clock = Clock(iter([OPEN, Reply(429, {"retry-after": "120"}), COMPLETED]))
+    slept: list[tuple[float, float]] = []
+
+    async def sleep(seconds: float, at_least: float) -> None:
+        slept.append((seconds, at_least))
+        clock.time += seconds
+
+    event = watch(clock, began=clock.time - 600, first_pause=60.0, sleep=sleep)
+    assert isinstance(event, Closed)
+    (first, at_first), (second, at_second), (asked, at_asked) = slept
+    assert (first, at_first) == (60, 8)
+    assert 60 <= second <= 66
+    assert 5 <= at_second <= 5.5
+    assert asked == at_asked == 120
 
 
 @given(limit=st.floats(0, 1e5), restarts=st.lists(st.floats(0.1, 1e4), max_size=5))
