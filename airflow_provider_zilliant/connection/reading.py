@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -59,8 +59,10 @@ def _parse(connection: Any, extra: Mapping[str, Any]) -> Environment:
         password=connection.password,
         extra=extra,
     )
-    if isinstance(environment.verify, str) and not Path(environment.verify).exists():
-        raise ZilliantConfigError("Extra verify: no such file; expected the path of a CA bundle")
+    # Not `Path.exists`: it raises an error about a text that cannot be a path.
+    if isinstance(environment.verify, str) and not os.path.exists(environment.verify):
+        what = "holds a certificate" if "-----BEGIN" in environment.verify else "no such file"
+        raise ZilliantConfigError(f"Extra verify: {what}; expected the path of a CA bundle")
     return environment
 
 
