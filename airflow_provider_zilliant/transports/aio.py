@@ -16,11 +16,11 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_p
 
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.http import NoReply, Reply, Request
+from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
 from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.compat import in_thread
 from airflow_provider_zilliant.connection import reading
-from airflow_provider_zilliant.transports.masking import mask
+from airflow_provider_zilliant.transports.masking import mask, secrets_of_environment
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class AsyncTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
         )
+        self._proxies_secrets = secrets_of_environment()
         self._known: Environment | None = None
         self._routes: dict[tuple[object, ...], str | None] = {}
         self._tls_contexts: dict[bool | str, ssl.SSLContext] = {}
@@ -66,11 +67,12 @@ class AsyncTransport:
                 ssl=await self._tls(request),
                 proxy=self._route(request),
             ) as response:
-                body = await response.read()
+                body = await _read(response)
         # Not ClientError alone: no reply is no reply, whatever the reason.
         except Exception as error:
-            return NoReply.because(error, request, sent=True)
-        return Reply(response.status, response.headers, body, received_time=time.time(), secrets=request.secrets)
+            return NoReply.because(error, request, sent=True, secrets=self._proxies_secrets)
+        secrets = request.secrets | self._proxies_secrets
+        return Reply(response.status, response.headers, body, received_time=time.time(), secrets=secrets)
 
     async def finish(self, call: Awaitable[T], by: float | None) -> T:
         async with asyncio.timeout(by - time.time() if by is not None else None):
@@ -114,6 +116,13 @@ class AsyncTransport:
             with_scheme = proxy if not proxy or "://" in proxy else f"http://{proxy}"
             self._routes[key] = with_scheme or None
         return self._routes[key]
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    while len(body) < LONGEST_BODY and (piece := await response.content.read(LONGEST_BODY - len(body))):
+        body += piece
+    return body
 
 
 def _load_authorities(verify: bool | str) -> ssl.SSLContext:
