@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from airflow_provider_zilliant.api.redaction import LONGEST_TEXT, redact, shorten
+from airflow_provider_zilliant.api.redaction import LONGEST_TEXT, redact, shorten, to_sentence
 from airflow_provider_zilliant.exceptions import (
     ZilliantAuthError,
     ZilliantBadRequestError,
@@ -179,7 +179,7 @@ def to_error(reply: Reply, doing: str) -> ZilliantRequestError:
     else:
         advice = _ADVICE.get(reply.status, "")
     return kind(
-        f"{text}. {advice}".rstrip(),
+        f"{to_sentence(text)} {advice}".rstrip(),
         doing=doing,
         status_code=reply.status,
         message=explanation,

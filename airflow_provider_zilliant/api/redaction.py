@@ -76,6 +76,13 @@ def shorten(text: str) -> str:
     return line if len(line) <= MAX_LENGTH and not is_cut else f"{line[:MAX_LENGTH]}…"
 
 
+def to_sentence(text: str) -> str:
+    """The text with a full stop that is no part of a link: terminals and Airflow's UI would take it along."""
+    text = text.rstrip(".")
+    before, space, last = text.rpartition(" ")
+    return f"{before}{space}<{last}>." if re.match(r"https?://[^<>\s'\")]+$", last) else f"{text}."
+
+
 def _without_beginnings(text: str, secret: str) -> str:
     head, pieces, end = secret[:RECOGNIZABLE], [], 0
     while (start := text.find(head, end)) >= 0:

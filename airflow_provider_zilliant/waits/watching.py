@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.job_status import JobStatus
+from airflow_provider_zilliant.api.redaction import to_sentence
 from airflow_provider_zilliant.exceptions import (
     ZilliantConfigError,
     ZilliantError,
@@ -107,9 +108,9 @@ async def watch(
             was_missed = was_missed or is_surprise
             since = now() - accepted_time if accepted_time is not None else None
             if not is_surprise and not is_transient(error, since):
-                return Failed(job_id, error, f"{_sentence(error)} The job was left alone.")
+                return Failed(job_id, error, f"{to_sentence(str(error))} The job was left alone.")
             if failures > TOLERATED_FAILURES:
-                story = f"{failures} polls in a row failed, the last one like this: {_sentence(error)}"
+                story = f"{failures} polls in a row failed, the last one like this: {to_sentence(str(error))}"
                 return Failed(job_id, error, f"{story} The job was left alone.")
             at_least = max(at_least, _requested_pause(error))
             seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
@@ -121,10 +122,6 @@ async def watch(
             seconds = intervals.pause(now() - began, poll_interval)
         if intervals.has_passed(deadline, now()):
             return TimedOut(job_id)
-
-
-def _sentence(error: ZilliantError) -> str:
-    return f"{str(error).rstrip('.')}."
 
 
 def _requested_pause(error: ZilliantError) -> float:

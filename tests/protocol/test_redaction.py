@@ -7,13 +7,21 @@ import json
 import time
 from urllib.parse import quote
 
+import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_zilliant.api import redaction
-from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.api.redaction import LONGEST_TEXT, MAX_LENGTH, proxy_secrets, redact, spellings
+from airflow_provider_zilliant.api import jobs, redaction
+from airflow_provider_zilliant.api.http import NoReply, Reply, Request, to_error
+from airflow_provider_zilliant.api.redaction import (
+    LONGEST_TEXT,
+    MAX_LENGTH,
+    proxy_secrets,
+    redact,
+    spellings,
+    to_sentence,
+)
 from airflow_provider_zilliant.connection.fields import parse_environment
 
 
@@ -114,3 +122,29 @@ def test_a_huge_body_costs_no_time(body):
     assert time.process_time() - began < 0.05
     assert len(shown) <= MAX_LENGTH + 1
     assert SECRET[: redaction.RECOGNIZABLE] not in shown
+
+
+URL = "https://help.example/errors/17"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (f"see {URL}", f"see <{URL}>."),
+        (f"see {URL}.", f"see <{URL}>."),
+        (URL, f"<{URL}>."),
+        (f"{URL} says no", f"{URL} says no."),
+        (f"no (see {URL})", f"no (see {URL})."),
+        ("no", "no."),
+    ],
+)
+def test_a_link_does_not_take_the_full_stop_along(text, sentence):
+    assert to_sentence(text) == sentence
+
+
+def test_no_message_puts_a_full_stop_behind_a_link():
+    reply = Reply(500, body=json.dumps({"message": f"see {URL}"}).encode())
+    submission = jobs.parse_submission("P")
+    unknown = jobs.unknown_outcome(submission, reply.explanation, pendulum.now())
+    for message in (str(to_error(reply, "Polling")), str(unknown)):
+        assert f"<{URL}>. " in f"{message} "
