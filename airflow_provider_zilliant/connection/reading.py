@@ -61,8 +61,9 @@ def _parse(connection: Any, extra: Mapping[str, Any]) -> Environment:
     )
     # Not `Path.exists`: it raises an error about a text that cannot be a path.
     if isinstance(environment.verify, str) and not os.path.exists(environment.verify):
-        what = "holds a certificate" if "-----BEGIN" in environment.verify else "no such file"
-        raise ZilliantConfigError(f"Extra verify: {what}; expected the path of a CA bundle")
+        if "-----BEGIN" in environment.verify:
+            raise ZilliantConfigError("Extra verify: holds a certificate; expected the path of a file that does")
+        raise ZilliantConfigError("Extra verify: no such file; expected the path of a CA bundle")
     return environment
 
 
