@@ -45,7 +45,13 @@ class ZilliantError(Exception):
 
 
 class ZilliantConfigError(ZilliantError, ValueError):
-    """The connection or an argument is wrong. The message names the field; nothing was sent."""
+    """The connection or an argument is wrong. The message names the field; nothing was sent.
+
+    :ivar is_missing_connection: whether Airflow found no such Connection. It says the same when a secrets
+        backend, or its own API, fails for a moment.
+    """
+
+    is_missing_connection = False
 
 
 class ZilliantUnreachableError(ZilliantError):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from urllib.parse import urlsplit
 
 from airflow_provider_zilliant import __version__
 from airflow_provider_zilliant.api.http import Request
 from airflow_provider_zilliant.api.login import TOKEN_PATH, Login
-from airflow_provider_zilliant.api.redaction import spellings
+from airflow_provider_zilliant.api.redaction import proxy_secrets, spellings
 from airflow_provider_zilliant.api.token import Token
 
 _COMMON_HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-zilliant/{__version__}"}
@@ -69,5 +68,5 @@ class Environment:
 
     @cached_property
     def _secrets(self) -> frozenset[str]:
-        proxy_passwords = (urlsplit(url).password or "" for name, url in self.proxies if name != "no_proxy")
-        return spellings(*(self.login.secrets if self.login else ()), *proxy_passwords)
+        proxies = (url for name, url in self.proxies if name != "no_proxy")
+        return spellings(*(self.login.secrets if self.login else ())) | proxy_secrets(proxies)

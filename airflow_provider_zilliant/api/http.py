@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from airflow_provider_zilliant.api.redaction import redact, shorten
+from airflow_provider_zilliant.api.redaction import LONGEST_TEXT, redact, shorten, to_sentence
 from airflow_provider_zilliant.exceptions import (
     ZilliantAuthError,
     ZilliantBadRequestError,
@@ -21,6 +21,9 @@ from airflow_provider_zilliant.exceptions import (
     ZilliantScopeBusyError,
     ZilliantServerError,
 )
+
+#: A transport reads no more of a body than this. What is longer is none of Zilliant's replies.
+LONGEST_BODY = 2**20
 
 
 @dataclass  # not frozen: making one, at every poll, would take three times as long
@@ -100,7 +103,8 @@ class Reply:
     def explanation(self) -> str:
         """The server's own explanation: one short line without secrets."""
         # Before parsing and after: an escape in the JSON could spell a secret in yet another way.
-        text = redact(self.body.decode("utf-8", "replace"), self.secrets)
+        is_cut = len(self.body) > LONGEST_TEXT
+        text = redact(self.body[:LONGEST_TEXT].decode("utf-8", "replace"), self.secrets, is_cut=is_cut)
         return shorten(redact(_extract_explanation(text), self.secrets))
 
     @property
@@ -128,14 +132,19 @@ class NoReply:
     reason: str
 
     @classmethod
-    def because(cls, error: BaseException, request: Request, *, sent: bool) -> NoReply:
-        """What a transport's exception means."""
+    def because(
+        cls, error: BaseException, request: Request, *, sent: bool, secrets: frozenset[str] = frozenset()
+    ) -> NoReply:
+        """What a transport's exception means.
+
+        :param secrets: what no message may hold, beside the request's.
+        """
         kind = type(error).__name__
         if isinstance(error, ValueError):
             # An address or a header that cannot be used. Its text would quote it, password included.
             advice = "check the proxies in Extra and in the environment (http_proxy, https_proxy)"
             return cls(sent, f"the request could not be built ({kind}); {advice}")
-        text = shorten(redact(str(error), request.secrets))
+        text = shorten(redact(str(error), request.secrets | secrets))
         return cls(sent, f"{kind}: {text}" if text else kind)
 
 
@@ -177,7 +186,7 @@ def to_error(reply: Reply, doing: str) -> ZilliantRequestError:
     else:
         advice = _ADVICE.get(reply.status, "")
     return kind(
-        f"{text}. {advice}".rstrip(),
+        f"{to_sentence(text)} {advice}".rstrip(),
         doing=doing,
         status_code=reply.status,
         message=explanation,
@@ -197,7 +206,7 @@ def _extract_explanation(text: str) -> str:
         fields = [parsed.get(key) for key in ("error", "error_description", "message", "errorMessage", "detail")]
         return ": ".join(value for value in fields if isinstance(value, str) and value) or text
     if re.match(r"\s*<", text):
-        page = text[:20_000]
-        title = re.search(r"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
-        return f"(an HTML page) {title[1] if title else re.sub('<[^>]*>', ' ', page)}"
+        # No "<" inside a tag: else a page of nothing but "<" takes seconds.
+        title = re.search(r"<title[^<>]*>([^<]*)", text, re.IGNORECASE)
+        return f"(an HTML page) {title[1] if title else re.sub('<[^<>]*>', ' ', text)}"
     return text

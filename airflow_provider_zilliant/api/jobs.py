@@ -14,6 +14,7 @@ import pendulum
 
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request, to_error
 from airflow_provider_zilliant.api.job_status import JobStatus
+from airflow_provider_zilliant.api.redaction import to_sentence
 from airflow_provider_zilliant.arguments import DEFAULT_DESCRIPTOR
 from airflow_provider_zilliant.exceptions import (
     ZilliantConfigError,
@@ -179,8 +180,8 @@ def unknown_outcome(
 ) -> ZilliantSubmissionUnknownError:
     """The error for a POST that may have been accepted."""
     return ZilliantSubmissionUnknownError(
-        f"The outcome of submitting {submission} at {attempted_at.to_iso8601_string()} is unknown: {reason}. "
-        "A job may be running, but its jobId is unknown.",
+        f"The outcome of submitting {submission} at {attempted_at.to_iso8601_string()} is unknown: "
+        f"{to_sentence(reason)} A job may be running, but its jobId is unknown.",
         workflow=submission.workflow,
         scope=submission.scope,
         attempted_at=attempted_at,

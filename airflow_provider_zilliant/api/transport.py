@@ -6,7 +6,7 @@ coroutine over it to its end in a single step. So a call is written once, for bo
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -29,6 +29,10 @@ class Transport(Protocol):
         ...
 
     async def sleep(self, seconds: float, /) -> None: ...
+
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        """The call's result; TimeoutError if it hangs until then (epoch seconds), and the transport can tell."""
+        ...
 
     async def read_connection(self) -> Environment:
         """Reads the Airflow Connection, again if it was read before."""

@@ -164,8 +164,9 @@ async def _faulty(request: web.Request, handler: Handler, fault: Fault, entry: d
 
 
 def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    secret = ("authorization", "proxy-authorization")
     return {
-        name: ("OAuth ***" if value.startswith("OAuth ") else "***") if name.lower() == "authorization" else value
+        name: ("OAuth ***" if value.startswith("OAuth ") else "***") if name.lower() in secret else value
         for name, value in headers.items()
     }
 

@@ -6,8 +6,9 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -15,11 +16,13 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_p
 
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.http import NoReply, Reply, Request
+from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
 from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.compat import in_thread
 from airflow_provider_zilliant.connection import reading
-from airflow_provider_zilliant.transports.masking import mask
+from airflow_provider_zilliant.transports.masking import mask, secrets_of_environment
+
+T = TypeVar("T")
 
 #: The most connections that one session opens, and the seconds that one request may take.
 POOL_SIZE, REQUEST_TIMEOUT = 100, 60.0
@@ -42,7 +45,9 @@ class AsyncTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
         )
-        self._routes: dict[str, str | None] = {}
+        self._proxies_secrets = secrets_of_environment()
+        self._known: Environment | None = None
+        self._routes: dict[tuple[object, ...], str | None] = {}
         self._tls_contexts: dict[bool | str, ssl.SSLContext] = {}
 
     def now(self) -> float:
@@ -62,16 +67,20 @@ class AsyncTransport:
                 ssl=await self._tls(request.verify) if request.url.startswith("https:") else True,
                 proxy=self._route(request),
             ) as response:
-                body = await response.read()
+                body = await _read(response)
         # Not ClientError alone: no reply is no reply, whatever the reason.
         except Exception as error:
-            return NoReply.because(error, request, sent=True)
-        return Reply(response.status, response.headers, body, received_time=time.time(), secrets=request.secrets)
+            return NoReply.because(error, request, sent=True, secrets=self._proxies_secrets)
+        secrets = request.secrets | self._proxies_secrets
+        return Reply(response.status, response.headers, body, received_time=time.time(), secrets=secrets)
+
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        async with asyncio.timeout(by - time.time() if by is not None else None):
+            return await call
 
     async def read_connection(self) -> Environment:
-        environment = await reading.read_in_triggerer(self._conn_id)
-        self._routes.clear()
-        return environment
+        self._known = await reading.read_in_triggerer(self._conn_id, self._known)
+        return self._known
 
     async def mask(self, token: Token) -> None:
         # It tells the triggerer's parent process over a blocking channel: not in the event loop.
@@ -98,14 +107,21 @@ class AsyncTransport:
 
     def _route(self, request: Request) -> str | None:
         """The proxy for this request's host, looked up once: aiohttp's own look-up costs a thread each time."""
-        origin = "/".join(request.url.split("/", 3)[:3])
-        if origin not in self._routes:
-            given = request.proxies or {}
+        given = request.proxies or {}
+        key = "/".join(request.url.split("/", 3)[:3]), *given.items()
+        if key not in self._routes:
             proxies = {**get_environ_proxies(request.url, no_proxy=given.get("no_proxy")), **given}
             proxy = select_proxy(request.url, proxies)
             with_scheme = proxy if not proxy or "://" in proxy else f"http://{proxy}"
-            self._routes[origin] = with_scheme or None
-        return self._routes[origin]
+            self._routes[key] = with_scheme or None
+        return self._routes[key]
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    while len(body) < LONGEST_BODY and (piece := await response.content.read(LONGEST_BODY - len(body))):
+        body += piece
+    return body
 
 
 def _load_authorities(verify: bool | str) -> ssl.SSLContext:

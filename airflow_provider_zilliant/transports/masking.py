@@ -1,9 +1,12 @@
-"""Tells Airflow's log masker which secrets to hide."""
+"""Tells Airflow's log masker which secrets to hide, and finds those in the process's environment."""
 
 from __future__ import annotations
 
+from urllib.request import getproxies_environment
+
 from airflow.providers.common.compat.sdk import mask_secret
 
+from airflow_provider_zilliant.api.redaction import proxy_secrets
 from airflow_provider_zilliant.api.token import Token
 
 #: Airflow masks nothing shorter, and warns of the attempt.
@@ -15,3 +18,8 @@ def mask(token: Token) -> None:
     for secret in (token.header, *token.parts):
         if len(secret) >= SHORTEST:
             mask_secret(secret)
+
+
+def secrets_of_environment() -> frozenset[str]:
+    """What no message may hold of the proxies in the environment variables."""
+    return proxy_secrets(url for name, url in getproxies_environment().items() if name != "no")
