@@ -16,7 +16,7 @@ from airflow.providers.common.compat.connection import get_async_connection, get
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, Context
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantUnreachableError
+from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError
 from airflow_provider_zilliant.variables import VariableStore
 
 T = TypeVar("T")
@@ -29,9 +29,8 @@ TRIGGERS_LEARN_OF_KILLS = hasattr(BaseTrigger, "on_kill")
 #: Airflow 3.3 and later keep what a task writes into its state. Before, Variables do.
 TASK_STATE_IS_KEPT = "task_state_store" in Context.__annotations__
 
-
-#: Under this key, reading is proven.
-PROBE = "zilliant_probe"
+#: Older Airflows count only the clears of Dag runs that had ended in ``dag_run.clear_number``: it proves nothing there.
+EVERY_CLEAR_IS_COUNTED = TASK_STATE_IS_KEPT
 
 
 class TaskState(Protocol):
@@ -53,40 +52,60 @@ def task_state(context: Context) -> TaskState:
     """Airflow's task state, or Variables on an Airflow that has none."""
     store = context.get("task_state_store")
     if store is not None:
-        return _AirflowsTaskState(store, is_retry=getattr(context.get("ti"), "try_number", 1) > 1)
+        return _AirflowsTaskState(store, may_be_empty=context["ti"].try_number <= 1)
     if TASK_STATE_IS_KEPT:
         return _MissingTaskState()
     ti = context["ti"]
     return VariableStore(ti.dag_id, ti.task_id, ti.map_index, ti.run_id)
 
 
-class _AirflowsTaskState:
-    """:param is_retry: whether an earlier try may have left a record."""
+def call_when_green(task: Any, function: Callable[[], None]) -> None:
+    """Calls the function when Airflow has noted that the running task is green (2.11: right before it does).
 
-    def __init__(self, store: Any, *, is_retry: bool) -> None:
+    Not in ``execute``: after that, the worker may die, or the result may not be stored, and the task is retried.
+    """
+    given = task.on_success_callback or []
+    callbacks = given if isinstance(given, list | tuple) else [given]
+    task.on_success_callback = [*callbacks, lambda context: function()]
+
+
+class _AirflowsTaskState:
+    """Airflow's task state.
+
+    :param may_be_empty: whether no earlier try can have left anything, so that "not found" needs no proof.
+    """
+
+    #: How often a key must be missing, each time proven by another one that is there.
+    LOOKS = 3
+
+    def __init__(self, store: Any, *, may_be_empty: bool) -> None:
         self._store = store
-        self._is_retry = is_retry
+        self._may_be_empty = may_be_empty
 
     def get(self, key: str, default: Any = None) -> Any:
         value = self._store.get(key)
-        if value is None and self._is_retry:
-            value = self._get_for_certain(key)
+        if value is None and not self._may_be_empty:
+            value = self._look_again(key)
         return default if value is None else value
 
-    def _get_for_certain(self, key: str) -> Any:
-        """Airflow takes any 404 for "nothing", one of a gateway before its api-server, too.
+    def _look_again(self, key: str) -> Any:
+        """Every 404 in JSON reads as "not found", a gateway's and one about the task instance included.
 
-        So it is asked again, right after it has found something that is certainly there.
+        So the same question about a key that is certainly there has to be answered well in between.
         """
-        proof = uuid.uuid4().hex
-        self._store.set(PROBE, proof)
+        probe, proof = f"{key}_probe", uuid.uuid4().hex
+        self._store.set(probe, proof)
         try:
-            if self._store.get(PROBE) != proof:
-                raise ZilliantUnreachableError("Airflow's task state cannot be read at the moment; nothing was sent")
-            return self._store.get(key)
+            for _ in range(self.LOOKS - 1):
+                if self._store.get(probe) != proof:
+                    raise ZilliantError("Airflow's task state cannot be read at the moment; nothing was sent.")
+                value = self._store.get(key)
+                if value is not None:
+                    return value
         finally:
-            with contextlib.suppress(Exception):
-                self._store.delete(PROBE)
+            with contextlib.suppress(Exception):  # harmless; the next look overwrites it
+                self._store.delete(probe)
+        return None
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         self._store.set(key, value, retention=retention)

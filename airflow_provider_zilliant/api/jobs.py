@@ -168,6 +168,8 @@ def read_submission(submission: Submission, reply: Reply | NoReply, *, attempted
         return job_id
     if reply.status == 500 or (300 <= reply.status < 500 and reply.status != 408):
         error = to_error(reply, doing)
+        error.args = (f"{error} No job was submitted.",)
+        error.detail += " No job was submitted."
         if isinstance(error, ZilliantScopeBusyError):
             error.scope = submission.scope
         raise error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_zilliant import compat
 from airflow_provider_zilliant.exceptions import ZilliantError, ZilliantScopeBusyError
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 from airflow_provider_zilliant.observability import telemetry
@@ -22,6 +23,7 @@ from airflow_provider_zilliant.operators.task import Task
 from airflow_provider_zilliant.tasks.carried import Carried
 from airflow_provider_zilliant.waits import intervals
 from airflow_provider_zilliant.waits.events import Closed, Failed, Retry, TimedOut, parse_event, unrecognized, verdict
+from airflow_provider_zilliant.waits.telling import Teller
 from airflow_provider_zilliant.waits.watching import watch
 
 if TYPE_CHECKING:
@@ -68,17 +70,20 @@ class Attempt:
             if self._is_later_than(carried):
                 return self.begin()
             self._try.carried = carried
-        if isinstance(event, Closed):
-            self._task.job_id = event.status.job_id
-        elif isinstance(event, TimedOut | Failed):
-            self._task.job_id = event.job_id
-        if self._task.job_id is None:
-            with suppress(Exception):  # the event matters more
-                self._task.job_id = self._job_id_of_this_try()
         with no_job_is_lost(self._try, waits_for_job=True):
+            own = None
+            with suppress(Exception):  # the event matters more
+                own = self._job_id_of_this_try()
+            told = event.status.job_id if isinstance(event, Closed) else getattr(event, "job_id", None)
+            self._task.job_id = own or told
             if event is None or isinstance(event, Retry):
                 raise unrecognized(payload, about=str(self._try.submission))
-            return self._completed(event)
+            if own is None or own == told:
+                return self._completed(event)
+            if not self._try.ledger.remembers:
+                raise unrecognized(payload, about=str(self._try.submission))
+        self._log.warning("Airflow resumed the wait for job %s with news of job %s: polling the former.", own, told)
+        return self.begin()
 
     def lose_wait(self, error: Exception) -> BaseException:
         """The error for a wait that Airflow ended, because its trigger failed, cannot be imported, or is late."""
@@ -114,11 +119,13 @@ class Attempt:
 
     def _job_id_of_this_try(self) -> str | None:
         """The job that this try submitted before it was deferred, as far as anything remembers it."""
-        record = self._try.ledger.read()
-        if isinstance(record, Job) and record.tries.try_number == self._try.ti.try_number:
+        ti, record = self._try.ti, self._try.ledger.read()
+        if isinstance(record, Job) and record.tries.try_number == ti.try_number:
             return record.job_id
         pushed = (
-            self._try.ti.xcom_pull(task_ids=self._try.ti.task_id, key="job_id") if self._task.do_xcom_push else None
+            ti.xcom_pull(task_ids=ti.task_id, key="job_id", map_indexes=ti.map_index)
+            if self._task.do_xcom_push
+            else None
         )
         return pushed if isinstance(pushed, str) else None
 
@@ -133,10 +140,10 @@ class Attempt:
         _ = self._try.submission  # a wrong argument is reported before anything else happens
         task = self._task
         with (
+            no_job_is_lost(self._try),
             ZilliantHook(
                 task.zilliant_conn_id, request_timeout=task.request_timeout, check_alive=self._try.check_alive
             ) as hook,
-            no_job_is_lost(self._try),
         ):
             while True:
                 self._try.carried.check_deadline()
@@ -188,6 +195,7 @@ class Attempt:
             poll_interval=task.poll_interval,
             deadline=deadline,
             first_pause=intervals.pause(now - job.time, task.poll_interval),
+            tell=Teller(self._log, Teller.OFTEN),
         )
         return self._completed(hook.run(waited))
 
@@ -226,6 +234,8 @@ class Attempt:
         """Notes that the task ends green with this job. What goes wrong here fails nothing."""
         try:
             self._try.ledger.end_green(job_id)
+            if self._try.ledger.is_in_variables:  # nobody else ever tidies up Variables
+                compat.call_when_green(self._task, self._try.ledger.forget)
         except Exception:
             self._log.warning("It could not be noted that job %s ended this task.", job_id, exc_info=True)
         return job_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ from airflow_provider_zilliant.tasks.final_errors import final
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+#: For this many seconds after a record was read, no other try can have begun: Airflow takes longer to miss a worker.
+FRESH = 3.0
+
 
 class Try:
     """One try of the task, in one process.
@@ -37,6 +41,9 @@ class Try:
         self.carried = Carried.start(self.ti.try_number, task.execution_timeout)
         #: What was on record before this try's own intent.
         self.before: Record | None = None
+        #: The record as it was read last, and when.
+        self.found: Record | None = None
+        self.found_time = time.time()
         #: Whether a POST was begun whose outcome this process does not know.
         self.in_doubt = False
 
@@ -57,13 +64,25 @@ class Try:
     @cached_property
     def tries(self) -> Tries:
         """Airflow's present counts."""
-        run = self.context.get("dag_run")
+        run = self.context.get("dag_run") if compat.EVERY_CLEAR_IS_COUNTED else None
         return Tries(self.ti.try_number, self.ti.max_tries, getattr(run, "clear_number", None))
 
     def check_alive(self) -> None:
         """:raises ZilliantError: Airflow asked the task to end."""
         if self.task.killed:
             raise messages.killed(self.task.job_id)
+
+    def check_record_is_as_found(self) -> None:
+        """Right before an intent is written: a process that stood still may have been replaced by another try.
+
+        Airflow 3.3 refuses the state of a task instance that another try has replaced, unless a scheduler that lost
+        its executor began the same try once more; a Variable takes anything.
+
+        :raises ZilliantError: the record has changed since it was read.
+        """
+        is_fresh = time.time() - self.found_time < FRESH
+        if not is_fresh and self.ledger.read() != self.found:
+            raise messages.replaced()
 
     def ask(self, question: Question, record: Record) -> ZilliantError:
         """Puts the question into the log, notes that it was told, and returns the error to end with."""
@@ -73,10 +92,14 @@ class Try:
         return question.error
 
     def note_told(self, record: Record) -> None:
-        """Notes that a person was told of what is on record: from then on, a clear is informed."""
-        if record.told:
+        """Notes that a person was told of what is on record: from then on, a clear is informed.
+
+        With the present counts, so that a clear from before does not count as one that the telling led to.
+        """
+        told = replace(record, told=True, tries=self.tries)
+        if told == record:
             return
         try:
-            self.ledger.write(replace(record, told=True))
+            self.ledger.write(told)
         except Exception:
             self.log.warning("It could not be noted that you were told: a clear will ask again.", exc_info=True)

@@ -14,6 +14,7 @@ from airflow_provider_zilliant.operators.current_try import Try
 from airflow_provider_zilliant.operators.ledger import ANSWER_KEY
 from airflow_provider_zilliant.operators.records import AskedFor, Intent, Job, Record
 from airflow_provider_zilliant.tasks.final_errors import final
+from airflow_provider_zilliant.waits.telling import Teller
 from airflow_provider_zilliant.waits.watching import find_status, poll_patiently
 
 
@@ -35,7 +36,8 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     answer = current.ledger.read_answer()
     if answer is not None:
         return _take_answer(current, hook, answer, asked_for)
-    record = current.ledger.read()
+    record = current.found = current.ledger.read()
+    current.found_time = time.time()
     if isinstance(record, Intent) and record.time == current.carried.refused_intent_time:
         record = record.earlier
     current.before = record
@@ -71,7 +73,7 @@ def _look_up(
     if isinstance(record, Intent) or record.asked_for.base_url != asked_for.base_url:
         return None, False, None
     try:
-        status = hook.run(find_status(hook.client, record.job_id, accepted_time=record.time))
+        status = hook.run(find_status(hook.client, record.job_id, accepted_time=record.time, tell=Teller(current.log)))
     except ZilliantError as error:
         current.check_alive()
         return None, False, error
@@ -95,7 +97,7 @@ def _attach(current: Try, record: Job, status: JobStatus | None, sign: Sign) -> 
 def _take_answer(current: Try, hook: ZilliantHook, job_id: str, asked_for: AskedFor) -> Mine:
     """Attaches to the job that a person has named."""
     try:
-        status = hook.run(poll_patiently(hook.client, job_id))
+        status = hook.run(poll_patiently(hook.client, job_id, tell=Teller(current.log)))
     except ZilliantNotFoundError as error:
         raise final(messages.unknown_answer(job_id, ANSWER_KEY, error)) from None
     current.log.info("Attaching to job %s, which was entered as %s.", job_id, ANSWER_KEY)

@@ -14,7 +14,7 @@ from airflow_provider_zilliant.exceptions import (
 )
 from airflow_provider_zilliant.operators import messages
 from airflow_provider_zilliant.operators.current_try import Try
-from airflow_provider_zilliant.operators.records import Intent
+from airflow_provider_zilliant.operators.records import Intent, Job
 from airflow_provider_zilliant.operators.submitting import unknown
 from airflow_provider_zilliant.tasks.final_errors import final
 
@@ -63,4 +63,4 @@ def _explain(current: Try, error: BaseException) -> BaseException:
     if record is None:
         return error
     current.note_told(record)
-    return messages.with_next_steps(error, current.task.job_id, current.task.on_clear)
+    return messages.with_next_steps(error, current.task.job_id, current.task.on_clear, recorded=isinstance(record, Job))

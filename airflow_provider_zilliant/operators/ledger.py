@@ -71,15 +71,18 @@ class Ledger:
             self._store.set(KEY, to_json(record), retention=RETENTION)
 
     def end_green(self, job_id: str) -> None:
-        """Notes that the task ends green with the job; where the record ends with the task, deletes it."""
-        if self._store is None:
-            return
-        if self._store.variable_name(KEY) is not None:  # nobody else ever tidies up Variables
-            self._store.delete(KEY)
-            return
+        """Notes that the task is about to end green with the job."""
         record = self.read()
         if isinstance(record, Job) and record.job_id == job_id:
             self.write(replace(record, green=True))
+
+    @property
+    def is_in_variables(self) -> bool:
+        return self._store is not None and self._store.variable_name(KEY) is not None
+
+    def forget(self) -> None:
+        """Deletes the record."""
+        self.write(None)
 
     @property
     def answer_entry(self) -> str:

@@ -67,11 +67,16 @@ def is_about_the_wait(error: BaseException) -> bool:
     return isinstance(error, ZilliantError | AirflowTaskTimeout)
 
 
-def with_next_steps(error: BaseException, job_id: str | None, on_clear: OnClear) -> BaseException:
-    """The error of a try whose job goes on, with what a retry and a clear will do."""
+def with_next_steps(error: BaseException, job_id: str | None, on_clear: OnClear, *, recorded: bool) -> BaseException:
+    """The error of a try whose job goes on, with what a retry and a clear will do.
+
+    :param recorded: whether the job is on record; else only the intent to submit it is.
+    """
     job = f"job {job_id}" if job_id is not None else "its job"
     found = Found.UNTRACEABLE if isinstance(error, ZilliantJobFailedError) else Found.OPEN
-    retry = "asks what to do" if found is Found.UNTRACEABLE else f"attaches to {job}"
+    if not recorded:
+        found = Found.INTENT
+    retry = f"attaches to {job}" if found is Found.OPEN else "asks what to do"
     after = f"A retry of this task {retry}; {clear_does(found, on_clear)}."
     if isinstance(error, ZilliantError):
         again: BaseException = type(error)(f"{str(error).rstrip('.')}. {after}")
@@ -103,7 +108,14 @@ def execution_timed_out_in_scope_wait(submission: Submission) -> AirflowTaskTime
     )
 
 
+def replaced() -> ZilliantError:
+    """Another try has written the record since this one read it."""
+    return ZilliantError(
+        "Another try of this task has begun in the meantime; this one submitted nothing, and leaves it to that one."
+    )
+
+
 def killed(job_id: str | None) -> ZilliantError:
     """Airflow asked the task to end."""
     continues = f" Job {job_id} continues in Zilliant." if job_id is not None else ""
-    return ZilliantError(f"This task was killed.{continues}")
+    return ZilliantError(f"This task was cleared, marked or killed while it ran.{continues}")

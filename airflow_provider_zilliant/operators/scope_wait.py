@@ -34,7 +34,9 @@ def wait_for_scope(
     if task.on_scope_busy == "fail":
         raise busy
     if task.on_scope_busy == "skip":
-        raise AirflowSkipException(f"Skipped because the scope is busy and on_scope_busy='skip'. {busy}")
+        reason = f"Skipped because the scope is busy and on_scope_busy='skip'. {busy}"
+        task.log.info(reason)  # Airflow shows no reason for a skip
+        raise AirflowSkipException(reason)
     now = time.time()
     scope_deadline = waiting_since + task.scope_timeout if task.scope_timeout is not None else None
     deadline = intervals.earliest(scope_deadline, carried.deadline)

@@ -28,6 +28,7 @@ def submit(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine:
     tries = current.tries if current.ledger.remembers else Tries(current.ti.try_number, 0)
     current.log.info("Submitting %s to %s", current.submission, base_url)
     intent = Intent(asked_for, tries, time.time(), earlier=current.before)
+    current.check_record_is_as_found()
     try:
         current.ledger.write(intent)
         current.in_doubt = True

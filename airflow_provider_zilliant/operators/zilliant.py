@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_zilliant.operators.attempt import Attempt
 
+#: The method with which Airflow resumes a task whose trigger failed, cannot be imported, or ended too late.
+FAILED_WAIT = "__fail__"
+
 
 class ZilliantRunWorkflowOperator(BaseOperator):
     """Submits a job workflow to Zilliant and returns its jobId.
@@ -138,12 +141,32 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         """Continues where :class:`ZilliantJobTrigger` ended: the job is closed, or the wait is over."""
         return self._attempt(context).resume_completion(event)
 
+    def pre_execute(self, context: Context) -> None:
+        """Airflow 2.11: ends a try whose ``execution_timeout`` ran out while it was deferred.
+
+        Airflow would end it before any of this class's methods run, and retry it whatever it has submitted.
+        """
+        super().pre_execute(context)
+        if getattr(context["ti"], "next_method", None) in (self.resume_completion.__name__, FAILED_WAIT):
+            self._attempt(context).check_time_to_resume()
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Airflow's entry after a deferral; also where the trigger failed, or ended too late."""
+        if next_method != FAILED_WAIT:
+            return super().resume_execution(next_method, next_kwargs, context)
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except Exception as error:
+            raise self._attempt(context).lose_wait(error) from error
+
     def on_kill(self) -> None:
         """Logs which job continues (the API has no cancel), and prevents any further submission."""
         self.killed = True
         if self.job_id is not None:
             self.log.warning(
-                "This task was killed. Job %s continues in Zilliant: the API cannot cancel it.", self.job_id
+                "Airflow ends this task: it was cleared, marked or killed, or its time ran out. "
+                "Job %s continues in Zilliant: the API cannot cancel it.",
+                self.job_id,
             )
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> Any:

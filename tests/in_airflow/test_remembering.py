@@ -46,7 +46,9 @@ class Ti:
     def xcom_push(self, key, value):
         self.xcoms[key] = value
 
-    def xcom_pull(self, task_ids, key):
+    map_index = -1
+
+    def xcom_pull(self, task_ids, key, map_indexes):
         return self.xcoms.get(key)
 
 
@@ -234,7 +236,7 @@ def test_a_kill_during_the_post_lets_the_answer_be_recorded_and_ends_the_task(sa
         return job_id
 
     monkeypatch.setattr(ZilliantHook, "submit", killed_meanwhile)
-    with pytest.raises(exceptions.ZilliantError, match="was killed") as caught:
+    with pytest.raises(exceptions.ZilliantError, match="was cleared, marked or killed") as caught:
         run(task, store)
     assert isinstance(caught.value, AirflowFailException) is (store is None)
     if store is not None:

@@ -19,7 +19,7 @@ _HOUSE = """
     variables  compat
     connection.form  connection.fields  connection.reading  connection.diagnosis
     get_provider_info
-    waits.intervals  waits.events  waits.watching  waits.scope_queue
+    waits.intervals  waits.events  waits.telling  waits.watching  waits.scope_queue
     transports.masking  transports.blocking  transports.aio
     hooks.zilliant
     triggers.zilliant

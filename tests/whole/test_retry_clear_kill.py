@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 import uuid
 from pathlib import Path
 
@@ -52,6 +54,10 @@ def set_state(airflow: PrivateAirflow, run_id: str, state: str, dag_id: str = "r
     airflow.send("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/publish", {"new_state": state})
 
 
+def last_worker() -> int:
+    return int(Path(os.environ["WORKER_PIDS"]).read_text().splitlines()[-1])
+
+
 def told(airflow: PrivateAirflow, words: str) -> list[Path]:
     return [path for path in airflow.logs() if words in path.read_text(errors="replace")]
 
@@ -65,15 +71,46 @@ def test_clearing_a_succeeded_task_submits_anew(whole_airflow, zilliant, scope):
     assert whole_airflow.xcom(task, "job_id") == jobs(zilliant, scope)[1]["jobId"]
 
 
-def test_clearing_a_task_whose_job_is_open_attaches_to_it(whole_airflow, zilliant, scope):
-    run_id = start(whole_airflow, scope=scope, seconds=25, wait=False)
+def test_a_clear_asks_attaches_as_it_was_told_and_a_retry_after_it_attaches_too(whole_airflow, zilliant, scope):
+    run_id = start(whole_airflow, scope=scope, seconds=600, wait=False)
     until_the_run_has_ended(whole_airflow, run_id, "success")
     clear(whole_airflow, run_id)
+    until_the_run_has_ended(whole_airflow, run_id, "failed")
+    (job,) = jobs(zilliant, scope)
+    assert told(whole_airflow, f"Look at job {job['jobId']} in Zilliant.")
+    run_id = start(whole_airflow, scope=f"{scope}-2", seconds=600, deferrable=False, on_clear="attach")
+    until(whole_airflow, run_id, "running")
+    whole_airflow.wait_until(lambda: jobs(zilliant, f"{scope}-2"), "the job is accepted", 60)
+    clear(whole_airflow, run_id)
+    (job,) = jobs(zilliant, f"{scope}-2")
+    attaching = f"Attaching to job {job['jobId']}"
+    whole_airflow.wait_until(lambda: told(whole_airflow, attaching), "the cleared task attaches", 60)
+    os.kill(last_worker(), signal.SIGKILL)
     whole_airflow.wait_until(
-        lambda: the_task(whole_airflow, run_id)["try_number"] == 2, "the cleared task runs again", 60
+        lambda: sum(path.read_text(errors="replace").count(attaching) for path in whole_airflow.logs()) == 2,
+        "its retry attaches too",
+        60,
     )
+    zilliant.zilliant.jobs[job["jobId"]].closed_at = time.time()
+    until(whole_airflow, run_id, "success")
+    assert len(jobs(zilliant, f"{scope}-2")) == 1
+
+
+def test_clearing_during_the_post_asks_and_the_jobid_answers(whole_airflow, zilliant, scope):
+    fault = {"fault": "process_and_hang", "seconds": 20, "method": "POST", "path": "/v1/JobWorkflow"}
+    zilliant.zilliant.order_fault(fault)
+    run_id = start(whole_airflow, scope=scope, seconds=600)
+    whole_airflow.wait_until(lambda: jobs(zilliant, scope), "Zilliant has accepted", 60)
+    clear(whole_airflow, run_id)
+    until_the_run_has_ended(whole_airflow, run_id, "failed")
+    (job,) = jobs(zilliant, scope)
+    path = f"/api/v2/dags/remembering/dagRuns/{run_id}/taskInstances/publish/state-store/zilliant_job_id"
+    whole_airflow.send("PUT", path, {"value": job["jobId"]})
+    zilliant.zilliant.jobs[job["jobId"]].closed_at = time.time()
+    clear(whole_airflow, run_id)
     task = until(whole_airflow, run_id, "success")
-    assert [job["jobId"] for job in jobs(zilliant, scope)] == [whole_airflow.xcom(task, "job_id")]
+    assert whole_airflow.xcom(task, "job_id") == whole_airflow.xcom(task, "return_value") == job["jobId"]
+    assert len(jobs(zilliant, scope)) == 1
 
 
 def test_clearing_after_an_unknown_outcome_submits_again(whole_airflow, zilliant, scope):
@@ -84,6 +121,38 @@ def test_clearing_after_an_unknown_outcome_submits_again(whole_airflow, zilliant
     clear(whole_airflow, run_id)
     until(whole_airflow, run_id, "success")
     assert len(jobs(zilliant, scope)) == 1
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_a_trigger_that_cannot_be_imported_publishes_once(whole_airflow, zilliant, scope, durable):
+    run_id = start(whole_airflow, scope=scope, seconds=600, durable=durable, broken_trigger=True)
+    until_the_run_has_ended(whole_airflow, run_id, "failed")
+    assert the_task(whole_airflow, run_id)["try_number"] == (2 if durable else 1)
+    assert len(jobs(zilliant, scope)) == 1
+
+
+def test_an_edited_dag_and_a_shorter_list_never_take_another_ones_job(whole_airflow, zilliant, scope):
+    edited = Path(os.environ["WORKER_PIDS"]).with_name("edited.json")
+    regions = [f"{scope}-{region}" for region in ("us", "eu", "apac")]
+    edited.write_text(json.dumps({"regions": regions}))
+    run_id = start(whole_airflow, scope=scope, seconds=600, wait=False)
+    list_run_id = whole_airflow.trigger("remembering_a_list")
+    until_the_run_has_ended(whole_airflow, run_id, "success")
+    whole_airflow.wait_for_run("remembering_a_list", list_run_id, 60)
+    edited.write_text(json.dumps({"regions": [regions[0], regions[2]], "workflow": "Q"}))
+    clear(whole_airflow, run_id)
+    body = {"dry_run": False, "dag_run_id": list_run_id, "only_failed": False}
+    whole_airflow.send("POST", "/api/v2/dags/remembering_a_list/clearTaskInstances", body)
+    try:
+        until_the_run_has_ended(whole_airflow, run_id, "failed")
+        tasks = whole_airflow.wait_for_run("remembering_a_list", list_run_id, 60)
+    finally:
+        edited.unlink()
+    assert len(jobs(zilliant, scope)) == 1
+    assert [task["state"] for task in tasks if task["map_index"] in (0, 1)] == ["failed", "failed"]
+    assert [len(jobs(zilliant, region)) for region in regions] == [1, 1, 1]
+    assert told(whole_airflow, "workflow_automation_id was 'P' and is now 'Q'")
+    assert told(whole_airflow, f"scope was {regions[1]!r} and is now {regions[2]!r}")
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
@@ -107,11 +176,8 @@ def test_a_task_that_is_stopped_while_its_job_runs_names_the_job(whole_airflow, 
         clear(whole_airflow, run_id)
     files = whole_airflow.wait_until(lambda: told(whole_airflow, words), "the log names the job", 60)
     assert len(files) >= 1
-    if how == "failed":
-        assert the_task(whole_airflow, run_id)["state"] == "failed"
-    else:
-        until(whole_airflow, run_id, "success")
-    assert len(jobs(zilliant, scope)) == 1, "a cleared task attaches to the job that runs on"
+    until(whole_airflow, run_id, "failed")
+    assert len(jobs(zilliant, scope)) == 1, "a cleared task asks about the job that runs on"
 
 
 def test_a_worker_that_is_told_to_end_does_not_turn_green_and_its_retry_attaches(whole_airflow, zilliant, scope):
@@ -119,8 +185,7 @@ def test_a_worker_that_is_told_to_end_does_not_turn_green_and_its_retry_attaches
     whole_airflow.wait_until(lambda: jobs(zilliant, scope), "the job is accepted", 60)
     until(whole_airflow, run_id, "running")
     (job,) = jobs(zilliant, scope)
-    pids = [int(line) for line in Path(os.environ["WORKER_PIDS"]).read_text().splitlines() if line]
-    os.kill(pids[-1], signal.SIGTERM)
+    os.kill(last_worker(), signal.SIGTERM)
     task = until(whole_airflow, run_id, "success")
     assert task["try_number"] == 2
     assert [found["jobId"] for found in jobs(zilliant, scope)] == [job["jobId"]]
