@@ -46,11 +46,20 @@ class Environment:
             secrets=self._secrets | token.secrets if token else self._secrets,
         )
 
-    def login_request(self) -> Request:
-        """``POST /services/oauth2/token``, form-encoded, to the login server."""
+    def login_request(self, now: float) -> Request:
+        """``POST /services/oauth2/token``, form-encoded, to the login server. A signature takes some milliseconds.
+
+        :param now: the time, in epoch seconds.
+        """
         assert self.login is not None, "there is nothing to log in with"
-        url = self.login.url + TOKEN_PATH
-        return self._request("POST", url, form=self.login.form, headers=_COMMON_HEADERS, secrets=self._secrets)
+        form = self.login.form(now)
+        secrets = self._secrets | spellings(*self.login.form_secrets(form))
+        return self._request("POST", self.login.url + TOKEN_PATH, form=form, headers=_COMMON_HEADERS, secrets=secrets)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may hold, of the Connection itself."""
+        return self.login.secrets if self.login else self.token.plain_secrets if self.token else ()
 
     def _request(self, method: str, url: str, **what: Any) -> Request:
         return Request(method, url, verify=self.verify, proxies=dict(self.proxies) or None, **what)

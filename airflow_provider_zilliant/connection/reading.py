@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +38,10 @@ async def read_in_triggerer(conn_id: str) -> Environment:
     with _typed_errors(conn_id):
         connection = await compat.read_connection(conn_id)
         _require_json_object(connection.extra)
-        return _parse(conn_id, connection, await compat.read_extra(connection))
+        extra = await compat.read_extra(connection)
+        if extra.get("private_key"):  # to check it takes a while, and an import
+            return await asyncio.to_thread(_parse, conn_id, connection, extra)
+        return _parse(conn_id, connection, extra)
 
 
 def _parse(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Environment:

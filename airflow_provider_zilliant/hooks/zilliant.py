@@ -11,9 +11,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_zilliant import arguments
 from airflow_provider_zilliant.api import jobs
-from airflow_provider_zilliant.api.client import Client
+from airflow_provider_zilliant.api.client import Client, Logins
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.api.transport import run
 from airflow_provider_zilliant.connection import form
 from airflow_provider_zilliant.connection.reading import read
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The tokens that logins of this process fetched.
-_tokens: dict[Environment, Token] = {}
+#: The logins of this process.
+_logins: Logins = {}
 
 
 class ZilliantHook(BaseHook):
@@ -240,7 +239,7 @@ class ZilliantHook(BaseHook):
             transport = BlockingTransport(
                 self._read_connection, timeout=self.request_timeout, check_alive=self._check_alive
             )
-            self._opened = transport, Client(transport, _tokens)
+            self._opened = transport, Client(transport, _logins)
         return self._opened
 
     def _read_connection(self) -> Environment:

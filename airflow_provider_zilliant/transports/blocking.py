@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from requests.auth import AuthBase
 
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.transports.masking import mask
+
+T = TypeVar("T")
 
 #: Logins of this process go one at a time, so that the second finds the first one's token.
 _login_lock = threading.Lock()
@@ -118,8 +119,11 @@ class BlockingTransport:
     async def read_connection(self) -> Environment:
         return self._read_connection()
 
-    async def mask(self, token: Token) -> None:
-        mask(token)
+    async def compute(self, function: Callable[[], T], /) -> T:
+        return function()
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
+        mask(secrets)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:

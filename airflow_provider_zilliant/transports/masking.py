@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import mask_secret
+from collections.abc import Iterable
 
-from airflow_provider_zilliant.api.token import Token
+from airflow.providers.common.compat.sdk import mask_secret
 
 #: Airflow masks nothing shorter, and warns of the attempt.
 SHORTEST = 5
 
 
-def mask(token: Token) -> None:
-    """Tells Airflow's logs to show no secret of the token."""
-    for secret in (token.header, *token.parts):
+def mask(secrets: Iterable[str]) -> None:
+    """Tells Airflow's logs to show none of these secrets."""
+    for secret in secrets:
         if len(secret) >= SHORTEST:
             mask_secret(secret)

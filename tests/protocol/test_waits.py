@@ -49,7 +49,10 @@ class Clock:
     async def read_connection(self) -> Environment:
         return parse_environment(host="z.example")
 
-    async def mask(self, token: object) -> None:
+    async def compute(self, function: Any, /) -> Any:
+        return function()
+
+    async def mask(self, secrets: object, /) -> None:
         raise AssertionError("there is no token")
 
     @asynccontextmanager
