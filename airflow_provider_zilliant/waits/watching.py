@@ -100,7 +100,7 @@ async def watch(
         try:
             status = await client.poll(job_id)
         except ZilliantError as error:
-            failures += 1
+            failures += not error.is_login  # nobody has been asked about the job: that delays a wait and ends none
             if not is_transient(error, now() - accepted_time if accepted_time is not None else None):
                 return Failed(job_id, error, f"{_sentence(error)} The job is not affected and may still be running.")
             if failures > TOLERATED_FAILURES:
