@@ -59,7 +59,10 @@ async def _ask(client: Client, environment: Environment, token: Token | None) ->
         return False, _explain_refusal(environment, token, error)
     except ZilliantError as error:
         return False, f"{REPLY}: asking for a job that does not exist, {error.detail}"
-    return False, f"{REPLY}: {environment.base_url} knows a job that does not exist: make sure that Host is Zilliant's API."
+    return (
+        False,
+        f"{REPLY}: {environment.base_url} knows a job that does not exist: make sure that Host is Zilliant's API.",
+    )
 
 
 def _explain_refusal(environment: Environment, token: Token | None, error: ZilliantAuthError) -> str:
@@ -88,6 +91,6 @@ def _explain_refusal(environment: Environment, token: Token | None, error: Zilli
             f"{environment.login.flow} (it documents user and password only): ask Zilliant. Or the token "
         )
     return (
-        f"{REPLY}: {refused}{causes}belongs to a different environment than Host. The domain of Host must be a Host_Name "
-        'in that environment\'s "Zilliant SSO Configuration".'
+        f"{REPLY}: {refused}{causes}belongs to a different environment than Host. The domain of Host must be a "
+        'Host_Name in that environment\'s "Zilliant SSO Configuration".'
     )
