@@ -29,8 +29,8 @@ ASSERTION_LIFETIME = 120
 
 #: What is said beside the outcome of every login with user and password.
 RETIRING = (
-    "Salesforce is retiring the flow user and password (announced for February 2027): move to client credentials or "
-    "JWT bearer."
+    "Salesforce is retiring the flow user and password (its release note says Winter '27, later reports February "
+    "2027): move to client credentials or JWT bearer."
 )
 
 #: Salesforce's words, in lower case, that mean "later": nothing is wrong with the login itself.

@@ -31,7 +31,9 @@ def shown() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             yield block.language, list(yaml.safe_load(block.text).values())
 
 
-@pytest.mark.parametrize(("place", "connections"), shown(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("place", "connections"), list(shown()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_a_connection_of_each_flow_is_shown_and_is_one(place, connections):
     read = []
     for fields in connections:
