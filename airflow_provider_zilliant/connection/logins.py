@@ -53,7 +53,8 @@ def parse_login(
         PASSPHRASE: whole_text(extra, "private_key_passphrase"),
         AUDIENCE: text(extra, "audience"),
     }
-    given = {name: value for name, value in fields.items() if value}
+    # White space alone is empty: Airflow cannot remove a stored Password, but takes a space for it.
+    given = {name: value for name, value in fields.items() if value and value.strip()}
     if not given.keys() - {USER, PASSWORD}:
         return None
     for name, value in given.items():
@@ -97,10 +98,12 @@ def _explain(given: Mapping[str, str]) -> str:
     surplus = [name for name in given if name not in (*NEEDED[meant], *ALLOWED.get(meant, ()))]
     needs = [f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
     needs += [f"{_list(surplus)} must be empty"] if surplus else []
+    hint = " (Airflow keeps a Password that is emptied: enter a space instead.)" if PASSWORD in surplus else ""
+    wanted = f"For {meant.flow}, {' and '.join(needs)}.{hint}"
     lines = [f"  {flow.flow}: {_list(needed)}" for flow, needed in NEEDED.items()]
     return "\n".join(
         [
-            f"{_list(given)}: no login has just these fields. For {meant.flow}, {' and '.join(needs)}. Fill one of",
+            f"{_list(given)}: no login has just these fields. {wanted} Fill one of",
             *lines,
             "and leave the others empty. (With none of the fields in Extra, Password is a token response.)",
         ]

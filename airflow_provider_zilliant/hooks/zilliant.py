@@ -207,9 +207,9 @@ class ZilliantHook(BaseHook):
         return self.run(self.client.environment()).base_url
 
     def test_connection(self) -> tuple[bool, str]:
-        """Asks for a random job: a 404 means that address, token and OAuth host are right.
+        """Checks the fields, logs in anew, and asks for a random job: a 404 means that all is right.
 
-        :return: whether the Connection works and, if not, which part is wrong. Never a secret.
+        :return: whether the Connection works and, if not, which step failed. Never a secret.
         """
         from airflow_provider_zilliant.connection.diagnosis import diagnose
 

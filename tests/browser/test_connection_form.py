@@ -113,7 +113,7 @@ def test_a_login_typed_with_every_option_is_saved_as_the_hook_reads_it_and_shows
     connections.add(conn_id)
     connections.fill({**address(zilliant), **standard}, {**extra, **network})
     sent = connections.save(conn_id)
-    assert json.loads(sent["extra"]) == {**extra, **network}
+    assert json.loads(sent["extra"]) == {**dict.fromkeys(FIELDS), **extra, **network}, "untouched is null"
     verdict = connections.test(conn_id)
     assert verdict.is_good, verdict
     assert f"The login at {zilliant.url} with {flow} worked." in verdict.message
@@ -144,6 +144,26 @@ def test_a_login_typed_with_every_option_is_saved_as_the_hook_reads_it_and_shows
     connections.save(conn_id)
     assert connections.test(conn_id).is_good
     assert read_back(sys.executable, airflow.env, conn_id) == found, "no secret was overwritten by its mask"
+
+
+def test_a_connection_moves_from_a_password_to_a_key(
+    connections: Connections, airflow: PrivateAirflow, zilliant: Sandbox
+):
+    before, after = (zilliant.login_connection(flow) for flow in ("user and password", "JWT bearer"))
+    connections.add("moves")
+    standard = {name: before[name] for name in ("login", "password")}
+    connections.fill({**address(zilliant), **standard}, before["extra"])
+    connections.save("moves")
+    assert "Salesforce is retiring" in connections.test("moves").message
+
+    connections.edit("moves")
+    # Airflow does not remove a stored password, as the message says that one gets without the space.
+    connections.fill({"password": " "}, {"client_secret": "", "private_key": after["extra"]["private_key"]})
+    connections.save("moves")
+    verdict = connections.test("moves")
+    assert verdict.is_good, verdict
+    assert "with JWT bearer worked." in verdict.message
+    assert read_back(sys.executable, airflow.env, "moves")["verdict"]
 
 
 def test_optional_fields_that_were_emptied_again_are_saved_as_none_at_all(

@@ -91,7 +91,7 @@ KNOWN = [
 ]
 
 
-@given(names=st.sets(st.sampled_from(sorted(FIELDS))), empty=st.sampled_from([None, ""]))
+@given(names=st.sets(st.sampled_from(sorted(FIELDS))), empty=st.sampled_from([None, "", " "]))
 def test_every_other_combination_says_what_is_there_and_what_is_missing_and_the_three(names, empty):
     given_fields = {name: value if name in names else empty for name, value in FIELDS.items()}
     if names in KNOWN:
@@ -105,6 +105,8 @@ def test_every_other_combination_says_what_is_there_and_what_is_missing_and_the_
     words = set(there.replace(" and ", ", ").split(", "))
     assert words == {shown[name] for name in names}
     assert "missing" in rest[0] or "must be empty" in rest[0]
+    wants_none = "password" in names and bool(names & {"private_key", "private_key_passphrase", "audience"})
+    assert ("Airflow keeps a Password that is emptied" in rest[0]) == wants_none
     assert [line.split(":")[0].strip() for line in rest[0].splitlines()[1:4]] == [
         "client credentials",
         "JWT bearer",
