@@ -82,7 +82,7 @@ def _forget_secrets() -> None:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """An embedded Zilliant on a free port; the process has logged in nowhere yet."""
-    hook_module._tokens.clear()
+    hook_module._logins.clear()
     with Sandbox(seed=0) as running:
         yield running
 
@@ -119,7 +119,7 @@ LOGIN = {
 @pytest.fixture
 def login_sandbox() -> Iterator[Sandbox]:
     """A sandbox in which one user may log in."""
-    hook_module._tokens.clear()
+    hook_module._logins.clear()
     with Sandbox(seed=0, users={LOGIN["login"]: LOGIN["password"]}) as running:
         yield running
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+import copy
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import pendulum
 
@@ -12,24 +14,77 @@ from airflow_provider_zilliant.api.http import NoReply, Reply, Request
 from airflow_provider_zilliant.api.job_status import JobStatus
 from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.api.transport import Transport
-from airflow_provider_zilliant.exceptions import ZilliantError
+from airflow_provider_zilliant.exceptions import ZilliantAuthError, ZilliantError
 
 #: The pauses, in seconds, after which a POST that certainly did not leave is sent again.
 CONNECT_BACKOFF = (1.0, 2.0)
+
+#: Between logins of one process that bring nothing, in seconds: the pause after the second of them, which doubles
+#: from then on, and the longest one, after a refusal and after trouble of the login server.
+FIRST_REST, LONGEST_REST, LONGEST_REST_IN_TROUBLE = 5.0, 300.0, 60.0
+#: The longest ``Retry-After`` of a login server that is followed, in seconds.
+LONGEST_RETRY_AFTER = 900.0
+
+
+@dataclass
+class Kept:
+    """What a process keeps of its logins to one environment.
+
+    A login brings nothing if it fails, or if Zilliant refuses its token at once. The more do so in a row, the longer
+    the process rests: Salesforce allows a user 3,600 logins an hour, however many tasks ask for one.
+    """
+
+    token: Token | None = None
+    #: Whether Zilliant has accepted the token.
+    is_proven: bool = False
+    #: Logins in a row that brought nothing; and the error of the last one, if it has one.
+    failures: int = 0
+    error: ZilliantError | None = None
+    failed_time: float = 0.0
+    rest: float = 0.0
+
+    def prove(self) -> None:
+        self.is_proven, self.failures, self.error = True, 0, None
+
+    def fail(self, now: float, error: ZilliantError | None) -> None:
+        self.failures, self.error, self.failed_time = self.failures + 1, error, now
+        is_refusal = error is None or isinstance(error, ZilliantAuthError)
+        longest = LONGEST_REST if is_refusal else LONGEST_REST_IN_TROUBLE
+        rest = min(FIRST_REST * 2.0 ** min(self.failures - 2, 10), longest) if self.failures > 1 else 0.0
+        self.rest = max(rest, min(getattr(error, "retry_after", None) or 0.0, LONGEST_RETRY_AFTER))
+
+    def remaining_rest(self, now: float) -> float:
+        """The seconds until the next login; 0 too if somebody has set the clock back."""
+        passed = now - self.failed_time
+        return max(0.0, self.rest - passed) if self.failures and passed >= 0 else 0.0
+
+    def told_again(self, now: float) -> ZilliantError | None:
+        """The last failure, for another call."""
+        if self.error is None:
+            return None
+        again = copy.copy(self.error)
+        if remaining := self.remaining_rest(now):
+            addition = f" No login was tried this time: the next one is due in {remaining:.0f} s."
+            again.args = (f"{self.error}{addition}",)
+            again.detail = self.error.detail + addition
+        return again
+
+
+#: By environment. Whoever shares it shares the logins.
+Logins: TypeAlias = dict[Environment, Kept]
 
 
 class Client:
     """The calls of one Connection.
 
     :param transport: sends, sleeps, and reads the Connection.
-    :param tokens: tokens from logins, by environment; sharing it shares the logins.
+    :param logins: what the process keeps of its logins.
     """
 
-    def __init__(self, transport: Transport, tokens: MutableMapping[Environment, Token]) -> None:
+    def __init__(self, transport: Transport, logins: Logins) -> None:
         self.transport = transport
-        self._tokens = tokens
+        self._logins = logins
         self._environment: Environment | None = None
-        self._refused_login: tuple[Environment, float, ZilliantError] | None = None
         # Reads of the Connection are numbered: the last one begun, the environment's, and one that failed.
         self._last_read = self._environments_read = 0
         self._failed_read: tuple[int, ZilliantError] = 0, ZilliantError("")
@@ -64,14 +119,19 @@ class Client:
             except ZilliantError as error:
                 self._failed_read = number, error
                 raise
-            if environment.token is not None and environment != known:
-                await self.transport.mask(environment.token)
+            if environment.secrets and environment != known:
+                await self.transport.mask(environment.secrets)
             self._environment, self._environments_read = environment, number
             return environment
 
     async def token(self) -> Token | None:
         """The token to send, after a login if one is needed."""
         return await self._token_for(await self.environment())
+
+    async def token_of_new_login(self) -> Token | None:
+        """The token, after a login whatever this process has kept; for a person who waits for the outcome."""
+        self._logins.pop(await self.environment(), None)
+        return await self.token()
 
     async def call(self, request: Request, *, read: int = 1) -> Reply | NoReply:
         """One request, signed.
@@ -87,13 +147,16 @@ class Client:
         token = environment.token if environment.login is None else await self._token_for(environment)
         reply = await self.transport.send(environment.sign(request, token))
         if not isinstance(reply, Reply) or reply.status != 401:
+            self._prove(environment, token, reply)
             return reply
         if environment.login is None and request.method != "GET":
             return reply
         fresh_environment, fresh_token = await self._renew(environment, token)
         if (fresh_environment, fresh_token) == (environment, token):
             return reply
-        return await self.transport.send(fresh_environment.sign(request, fresh_token))
+        reply = await self.transport.send(fresh_environment.sign(request, fresh_token))
+        self._prove(fresh_environment, fresh_token, reply)
+        return reply
 
     async def submit(self, submission: jobs.Submission) -> str:
         """Submits the job workflow and returns its jobId; at most one POST leaves this machine.
@@ -119,7 +182,8 @@ class Client:
         # Never the token of whatever the Connection describes by now: it could belong to another host.
         if environment.login is None:
             return environment.token
-        return self._tokens.get(environment) or await self._log_in(environment, refused=None)
+        kept = self._logins.get(environment)
+        return kept.token if kept and kept.token else await self._log_in(environment, refused=None)
 
     async def _renew(self, used: Environment, refused: Token | None) -> tuple[Environment, Token | None]:
         environment = await self.environment()
@@ -135,20 +199,34 @@ class Client:
         assert environment.login is not None, "there is nothing to log in with"
         requested_time = self.transport.now()
         async with self.transport.exclusive():
-            kept = self._tokens.get(environment)
-            if kept is not None and kept != refused:
-                return kept  # another call logged in while this one waited
-            if self._refused_login is not None:
-                whose, refused_time, error = self._refused_login
-                if whose == environment and refused_time >= requested_time:
-                    raise error  # and another call's failure is this one's too
-            self._tokens.pop(environment, None)
-            reply = await self.transport.send(environment.login_request())
+            kept = self._logins.setdefault(environment, Kept())
+            if kept.token is not None and kept.token != refused:
+                return kept.token  # another call logged in while this one waited
+            now = self.transport.now()
+            is_told_already = kept.failures > 0 and kept.failed_time >= requested_time
+            if is_told_already or kept.remaining_rest(now) > 0:
+                if error := kept.told_again(now):
+                    raise error  # another call's failure is this one's too
+                if kept.token is not None:
+                    return kept.token
+            if kept.token is not None and not kept.is_proven:
+                kept.fail(now, None)
+            kept.token, kept.is_proven = None, False
+            request = await self.transport.compute(lambda: environment.login_request(self.transport.now()))
+            await self.transport.mask(environment.login.form_secrets(request.form or {}))
             try:
-                token = environment.login.read(reply)
+                token = environment.login.read(await self.transport.send(request))
             except ZilliantError as error:
-                self._refused_login = environment, self.transport.now(), error
+                kept.fail(self.transport.now(), error)
                 raise
-            await self.transport.mask(token)
-            self._tokens[environment] = token
+            await self.transport.mask(token.plain_secrets)
+            kept.token, kept.error = token, None
             return token
+
+    def _prove(self, environment: Environment, token: Token | None, reply: Reply | NoReply) -> None:
+        """Notes that Zilliant has accepted a login's token, if this is what the reply says."""
+        kept = self._logins.get(environment) if environment.login is not None else None
+        if kept is None or kept.is_proven or kept.token != token or not isinstance(reply, Reply):
+            return
+        if reply.is_success or reply.status in (400, 404, 409):
+            kept.prove()

@@ -49,18 +49,27 @@ class Environment:
             secrets=secrets,
         )
 
-    def login_request(self) -> Request:
-        """``POST /services/oauth2/token``, form-encoded, to the login server."""
+    def login_request(self, now: float) -> Request:
+        """``POST /services/oauth2/token``, form-encoded, to the login server. A signature takes some milliseconds.
+
+        :param now: the time, in epoch seconds.
+        """
         assert self.login is not None, "there is nothing to log in with"
+        form = self.login.form(now)
         return Request(
             method="POST",
             url=self.login.url + TOKEN_PATH,
-            form=self.login.form,
+            form=form,
             headers=_COMMON_HEADERS,
             verify=self.verify,
             proxies=self._proxies,
-            secrets=self._secrets,
+            secrets=self._secrets | spellings(*self.login.form_secrets(form)),
         )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may hold, of the Connection itself."""
+        return self.login.secrets if self.login else self.token.plain_secrets if self.token else ()
 
     @cached_property
     def _proxies(self) -> dict[str, str] | None:

@@ -160,8 +160,9 @@ _ERRORS: dict[int, type[ZilliantRequestError]] = {
 _ADVICE = {
     401: (
         "Check that the connection's Password holds the token endpoint's whole response (not only its "
-        "access_token), that the token belongs to this environment and has not been revoked, and that "
-        "Extra oauth_host is this environment's OAuth host."
+        "access_token), that the token belongs to this environment and has not been revoked, that "
+        "Extra oauth_host is this environment's OAuth host, and that the domain of Host is a Host_Name in the "
+        'environment\'s "Zilliant SSO Configuration".'
     ),
     403: "The token is valid but not authorized for this; check the user's rights in Zilliant.",
     404: "Check the job id, and that the connection's Host is this Zilliant environment.",

@@ -6,13 +6,12 @@ coroutine over it to its end in a single step. So a call is written once, for bo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
 
 T = TypeVar("T")
 
@@ -38,8 +37,12 @@ class Transport(Protocol):
         """Reads the Airflow Connection, again if it was read before."""
         ...
 
-    async def mask(self, token: Token) -> None:
-        """Keeps the token out of all logs from now on."""
+    async def compute(self, function: Callable[[], T], /) -> T:
+        """Calls what takes a while without I/O (a signature, an import), and does not stop the event loop for it."""
+        ...
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
+        """From now on, no log shows them."""
         ...
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:

@@ -46,7 +46,11 @@ async def read_in_triggerer(conn_id: str, known: Environment | None = None) -> E
         async with asyncio.timeout(LONGEST_READ):
             connection = await compat.read_connection(conn_id)
             _require_json_object(connection.extra)
-            environment = _parse(connection, await compat.read_extra(connection))
+            extra = await compat.read_extra(connection)
+        if extra.get("private_key"):  # to check it takes a while, and an import
+            environment = await asyncio.to_thread(_parse, connection, extra)
+        else:
+            environment = _parse(connection, extra)
     return known if known == environment else _warned(conn_id, environment)
 
 

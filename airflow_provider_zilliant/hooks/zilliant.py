@@ -11,9 +11,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_zilliant import arguments
 from airflow_provider_zilliant.api import jobs
-from airflow_provider_zilliant.api.client import Client
+from airflow_provider_zilliant.api.client import Client, Logins
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.api.transport import run
 from airflow_provider_zilliant.connection import form
 from airflow_provider_zilliant.connection.reading import read
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The tokens that logins of this process fetched.
-_tokens: dict[Environment, Token] = {}
+#: The logins of this process.
+_logins: Logins = {}
 
 
 class ZilliantHook(BaseHook):
@@ -210,9 +209,9 @@ class ZilliantHook(BaseHook):
         return self.run(self.client.environment()).base_url
 
     def test_connection(self) -> tuple[bool, str]:
-        """Asks for a random job: a 404 means that address, token and OAuth host are right.
+        """Checks the fields, logs in anew, and asks for a random job: a 404 means that all is right.
 
-        :return: whether the Connection works and, if not, which part is wrong. Never a secret.
+        :return: whether the Connection works and, if not, which step failed. Never a secret.
         """
         from airflow_provider_zilliant.connection.diagnosis import diagnose
 
@@ -242,7 +241,7 @@ class ZilliantHook(BaseHook):
             transport = BlockingTransport(
                 self._read_connection, timeout=self.request_timeout, check_alive=self._check_alive
             )
-            self._opened = transport, Client(transport, _tokens)
+            self._opened = transport, Client(transport, _logins)
         return self._opened
 
     def _read_connection(self) -> Environment:

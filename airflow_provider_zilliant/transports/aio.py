@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -14,10 +14,9 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
-from airflow_provider_zilliant.api.client import Client
+from airflow_provider_zilliant.api.client import Client, Logins
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.compat import in_thread
 from airflow_provider_zilliant.connection import reading
 from airflow_provider_zilliant.transports.masking import mask, secrets_of_environment
@@ -82,9 +81,12 @@ class AsyncTransport:
         self._known = await reading.read_in_triggerer(self._conn_id, self._known)
         return self._known
 
-    async def mask(self, token: Token) -> None:
+    async def compute(self, function: Callable[[], T], /) -> T:
+        return await asyncio.to_thread(function)
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
         # It tells the triggerer's parent process over a blocking channel: not in the event loop.
-        await in_thread(mask, token)
+        await in_thread(mask, secrets)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -134,15 +136,15 @@ def _load_authorities(verify: bool | str) -> ssl.SSLContext:
 class _Opened:
     """A client, and how many triggers use it."""
 
-    def __init__(self, conn_id: str, tokens: dict[Environment, Token]) -> None:
+    def __init__(self, conn_id: str, logins: Logins) -> None:
         self.transport = AsyncTransport(conn_id)
-        self.client = Client(self.transport, tokens)
+        self.client = Client(self.transport, logins)
         self.users = 0
 
 
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Opened]] = WeakKeyDictionary()
-#: Tokens outlive the sessions: the next trigger of a connection need not log in again.
-_tokens: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, dict[Environment, Token]]] = WeakKeyDictionary()
+#: Logins outlive the sessions: the next trigger of a connection need not log in again.
+_logins: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Logins]] = WeakKeyDictionary()
 
 
 class SharedClient:
@@ -163,8 +165,8 @@ class SharedClient:
         loop = asyncio.get_running_loop()
         opened = _opened.setdefault(loop, {})
         if self._conn_id not in opened:
-            tokens = _tokens.setdefault(loop, {}).setdefault(self._conn_id, {})
-            opened[self._conn_id] = _Opened(self._conn_id, tokens)
+            logins = _logins.setdefault(loop, {}).setdefault(self._conn_id, {})
+            opened[self._conn_id] = _Opened(self._conn_id, logins)
         self._mine = opened[self._conn_id]
         self._mine.users += 1
         return self._mine.client

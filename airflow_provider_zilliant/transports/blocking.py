@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -14,7 +14,6 @@ from requests.auth import AuthBase
 
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.transports.masking import mask, secrets_of_environment
 
 T = TypeVar("T")
@@ -128,8 +127,11 @@ class BlockingTransport:
     async def read_connection(self) -> Environment:
         return self._read_connection()
 
-    async def mask(self, token: Token) -> None:
-        mask(token)
+    async def compute(self, function: Callable[[], T], /) -> T:
+        return function()
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
+        mask(secrets)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:

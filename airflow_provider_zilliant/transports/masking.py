@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.request import getproxies_environment
 
 from airflow.providers.common.compat.sdk import mask_secret
 
 from airflow_provider_zilliant.api.redaction import proxy_secrets
-from airflow_provider_zilliant.api.token import Token
 
 #: Airflow masks nothing shorter, and warns of the attempt.
 SHORTEST = 5
 
 
-def mask(token: Token) -> None:
-    """Tells Airflow's logs to show no secret of the token."""
-    for secret in (token.header, *token.parts):
+def mask(secrets: Iterable[str]) -> None:
+    """Tells Airflow's logs to show none of these secrets."""
+    for secret in secrets:
         if len(secret) >= SHORTEST:
             mask_secret(secret)
 

@@ -130,19 +130,18 @@ async def watch(
         except TimeoutError:
             return TimedOut(job_id)
         except ZilliantError as error:
-            failures += 1
+            failures += not error.is_login  # nobody has been asked about the job: that delays a wait and ends none
             if isinstance(error, ZilliantNotFoundError | ZilliantUnreachableError | ZilliantReplyError):
                 read = client.next_read  # perhaps the Connection has been edited since
             is_surprise = isinstance(error, ZilliantNotFoundError) and not was_missed
             was_missed = was_missed or is_surprise
             since = now() - accepted_time if accepted_time is not None else None
+            story = f"{to_sentence(str(error))} The job is not affected and may still be running."
             if not is_surprise and not is_transient(error, since):
-                return Failed(
-                    job_id, error, f"{to_sentence(str(error))} The job is not affected and may still be running."
-                )
+                return Failed(job_id, error, story)
             if failures > TOLERATED_FAILURES:
-                story = f"{failures} polls in a row failed. The last error: {to_sentence(str(error))}"
-                return Failed(job_id, error, f"{story} The job is not affected and may still be running.")
+                return Failed(job_id, error, f"{failures} polls in a row failed. The last error: {story}")
+            del story
             at_least = max(at_least, _requested_pause(error))
             seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
             if tell is not None:

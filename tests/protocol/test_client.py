@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -12,7 +12,6 @@ import pytest
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
 from airflow_provider_zilliant.connection.fields import parse_environment
 from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError, ZilliantUnreachableError
 from airflow_provider_zilliant.waits import watching
@@ -64,7 +63,10 @@ class Network:
             raise error
         return parse_environment(**fields)
 
-    async def mask(self, token: Token) -> None:
+    async def compute(self, function: Callable[[], T], /) -> T:
+        return function()
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
         self.masked += 1
         await asyncio.sleep(self.seconds["mask"])
 
@@ -121,7 +123,8 @@ def test_every_trigger_that_starts_has_the_connection_read_anew_and_an_equal_one
             wait(client)
             await asyncio.sleep(20)
             assert network.reads == number
-        assert (network.masked, hosts(network).count("login.salesforce.com")) == (1, 1)
+        # The Connection, the login and its token are masked once each.
+        assert (network.masked, hosts(network).count("login.salesforce.com")) == (3, 1)
 
     virtual_time.run(main())
 

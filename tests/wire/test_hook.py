@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_zilliant import exceptions
 from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
-from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
+from airflow_provider_zilliant.sandbox.logins import OAUTH_HOST
 from airflow_provider_zilliant.transports import aio
 from tests.conftest import AIRFLOW, LOGIN
 
@@ -103,7 +103,7 @@ def test_one_login_serves_many_calls_and_many_hooks(login_sandbox, login_hook):
 
 @pytest.mark.parametrize("password", ["with space", "a&b=c", "a+b", "100%25", "pässwörd€", " lead and trail ", "a\nb"])
 def test_any_password_logs_in(login_sandbox, connect, password):
-    login_sandbox.zilliant.users = {"me": password}
+    login_sandbox.zilliant.org.users = {"me": password}
     extra = {**LOGIN["extra"], "login_url": login_sandbox.url}
     connect({"host": login_sandbox.url, "login": "me", "password": password, "extra": extra})
     assert ZilliantHook().run_workflow("P")
@@ -134,7 +134,7 @@ def test_a_call_that_stays_refused_logs_in_once_more_and_no_further(login_sandbo
 
 
 def test_a_refused_login_says_why_and_sends_nothing(login_sandbox, login_hook):
-    login_sandbox.zilliant.users = {}
+    login_sandbox.zilliant.org.users = {}
     with pytest.raises(exceptions.ZilliantAuthError, match="invalid_grant") as caught:
         login_hook.run_workflow("P")
     assert caught.value.status_code == 400
@@ -360,7 +360,7 @@ def test_the_connection_test_tells_a_revoked_token_from_a_malformed_one(login_sa
 
 
 def test_the_connection_test_tells_of_a_refused_login(login_sandbox, login_hook):
-    login_sandbox.zilliant.users = {}
+    login_sandbox.zilliant.org.users = {}
     verdict, message = login_hook.test_connection()
     assert not verdict
     assert "invalid_grant" in message
