@@ -33,7 +33,11 @@ def read(conn_id: str, get_connection: Callable[[str], Any]) -> Environment:
     with _typed_errors(conn_id):
         connection = get_connection(conn_id)
         _require_json_object(connection.extra)
-        return _warned(conn_id, _parse(connection, connection.extra_dejson))
+        environment = _warned(conn_id, _parse(connection, connection.extra_dejson))
+    if environment.login is not None and environment.login.note:
+        # Not in the triggerer too: its tasks have come by here.
+        log.warning("Connection %r: %s", conn_id, environment.login.note)
+    return environment
 
 
 async def read_in_triggerer(conn_id: str, known: Environment | None = None) -> Environment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 import pytest
@@ -41,6 +42,15 @@ def test_a_worker_logs_in_once_and_again_after_a_401(sandbox, connect, flow):
         sandbox.zilliant.revoke_tokens()
         hook.run_workflow("P")
     assert [login["status"] for login in logins(sandbox)] == [200, 200]
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_the_log_of_a_task_says_which_flow_is_ending(sandbox, connect, caplog, capsys, flow):
+    connect(sandbox.login_connection(flow))
+    with caplog.at_level(logging.WARNING):
+        ZilliantHook().run_workflow("P")
+    logged = caplog.text + capsys.readouterr().out
+    assert ("Salesforce is retiring the flow user and password" in logged) == (flow == "user and password")
 
 
 @pytest.mark.parametrize("flow", FLOWS)
