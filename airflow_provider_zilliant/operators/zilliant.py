@@ -138,6 +138,22 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         """Continues where :class:`ZilliantJobTrigger` ended: the job is closed, or the wait is over."""
         return self._attempt(context).resume_completion(event)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resumes after a deferral; a wait that Airflow itself has ended loses no job."""
+        if next_method != "__fail__":
+            return super().resume_execution(next_method, next_kwargs, context)
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except Exception as error:
+            raise self._attempt(context).lose_wait(error) from error
+
+    def pre_execute(self, context: Context) -> None:
+        """Airflow 2.11 ends a task whose ``execution_timeout`` has run out before it resumes; only this runs earlier."""
+        super().pre_execute(context)
+        method = getattr(context["ti"], "next_method", None)
+        if method in ("__fail__", self.resume_completion.__name__):
+            self._attempt(context).check_time_to_resume(waits_for_job=method != "__fail__")
+
     def on_kill(self) -> None:
         """Logs which job continues, as the API has no cancel, and lets nothing more be submitted."""
         self.killed = True
