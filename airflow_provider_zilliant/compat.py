@@ -94,6 +94,19 @@ class _MissingTaskState:
         return None
 
 
+def has_succeeded(ti: Any) -> bool:
+    """Whether Airflow has this task's success on record, as its success callback asks.
+
+    Airflow 3 calls that callback even if it could not report the success, because the task was cleared or marked
+    meanwhile. Airflow 2.11 calls it just before it commits, while it holds the task's row.
+    """
+    if not hasattr(ti, "get_task_states"):
+        return True
+    mapped = {"map_index": ti.map_index} if (ti.map_index if ti.map_index is not None else -1) >= 0 else {}
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], **mapped)
+    return [str(state) for of_run in states.values() for state in of_run.values()] == ["success"]
+
+
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     """Calls a function that blocks, because it asks the triggerer's supervisor, without blocking the event loop.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_zilliant import compat
 from airflow_provider_zilliant.exceptions import ZilliantError, ZilliantScopeBusyError
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
 from airflow_provider_zilliant.observability import telemetry
@@ -221,9 +222,22 @@ class Attempt:
         return self._end_green(status.job_id)
 
     def _end_green(self, job_id: str) -> str:
-        """Notes that the task ends green with this job. What goes wrong here fails nothing."""
-        try:
-            self._try.ledger.end_green(job_id)
-        except Exception:
-            self._log.warning("It could not be noted that job %s ended this task.", job_id, exc_info=True)
+        """Has it noted that the task ends green with this job, as soon as Airflow has its success on record.
+
+        Not before: Airflow may still fail to store the result, or the task may have been cleared, and then another try
+        looks for what is on record.
+        """
+        task, ledger, log = self._task, self._try.ledger, self._log
+
+        def note_that_it_ended_green(context: Context) -> None:
+            try:
+                if compat.has_succeeded(context["ti"]):
+                    ledger.end_green(job_id)
+            except Exception:
+                log.warning("It could not be noted that job %s ended this task.", job_id, exc_info=True)
+
+        if ledger.remembers:
+            others = task.on_success_callback or []
+            others = list(others) if isinstance(others, list | tuple) else [others]
+            task.on_success_callback = [*others, note_that_it_ended_green]
         return job_id

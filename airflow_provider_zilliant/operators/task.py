@@ -36,6 +36,7 @@ class Task(Protocol):
     do_xcom_push: bool
     execution_timeout: timedelta | None
     retries: int | None
+    on_success_callback: Any
 
     @property
     def log(self) -> Any: ...  # another class in each Airflow

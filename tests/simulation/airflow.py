@@ -268,10 +268,13 @@ class TaskInstance:
         self.id += 1
         if self.state == "running":
             self.state = "restarting"
-            if self.worker is not None:
+            worker = self.worker
+            if worker is not None and worker.dead:
+                life.world.after(2.0, lambda: self.ended(worker, killed=True))
+            elif worker is not None:
                 # supervisor.py:_send_heartbeat_if_needed; 2.11: local_task_job_runner.py:heartbeat_callback.
                 heartbeat = life.world.dice.uniform(0, 5) + (5 if life.version.term_raises else 0)
-                life.world.after(heartbeat, partial(life.terminate, self.worker, "cleared"))
+                life.world.after(heartbeat, partial(life.terminate, worker, "cleared"))
             return
         self.max_tries = self.try_number + self.retries
         self.next_method, self.next_kwargs = None, {}
@@ -374,6 +377,18 @@ class _Ti:
         return self._worker.ti.xcoms.get(key)
 
 
+class _Ti3(_Ti):
+    def get_task_states(
+        self, dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int | None = None
+    ) -> dict[str, Any]:
+        """``execution_api/routes/task_instances.py:get_task_instance_states``."""
+        worker = self._worker
+        worker.effect("store.get")
+        if worker.trouble("store") == "before":
+            raise Injected("the API server does not answer")
+        return {self.run_id: {f"{self.task_id}_{self.map_index}": worker.ti.state}}
+
+
 class _Log:
     """The task's log: every line is a moment at which something can happen."""
 
@@ -452,6 +467,7 @@ class Worker(Process):
         self.life = life
         self.ti = ti
         self.id = ti.id
+        self.try_number = ti.try_number
         self.number = life.next_number()
         self.started = life.world.now
         self.should_retry = ti.is_eligible()
@@ -554,6 +570,8 @@ class Worker(Process):
                 self.world.note(f"{self!r}: its report {state!r} is lost")
             else:
                 self.ti.report(self, state, detail)
+            if state == "success" and (not self.life.version.deducts or self.ti.state == "success"):
+                self._finalize()
         finally:
             if not self.dead:
                 self.dead = True
@@ -564,7 +582,7 @@ class Worker(Process):
         ti = self.ti
         self.effect("start")
         self.task = task = self.life.make_task(self)
-        view: Any = _Ti(self)
+        view: Any = (_Ti if self.life.version.deducts else _Ti3)(self)
         context: dict[str, Any] = {"ti": view, "task": task}
         context["dag_run"] = SimpleNamespace(clear_number=self.life.clear_number)
         if self.life.version.memory == "state":
@@ -573,8 +591,7 @@ class Worker(Process):
             result = self._execute(task, context, view)
             view.xcom_push("return_value", result)
             self.life.returned(self, result)
-            for callback in task.on_success_callback or ():
-                self.life.callbacks.append((self, callback, context))
+            self._context = context
             return "success", result
         except Dead:
             raise
@@ -590,6 +607,19 @@ class Worker(Process):
             return "retry", error
         finally:
             _ = ti
+
+    def _finalize(self) -> None:
+        """``task_runner.py:finalize``, which runs even if the report was refused; 2.11: ``_run_raw_task``, as a part of it.
+
+        In 2.11 the callbacks run just before the commit; here, just after it.
+        """
+        for callback in self.task.on_success_callback or ():
+            try:
+                callback(self._context)
+            except Exception as error:
+                self.world.note(f"{self!r}: callback failed: {error!r}")
+            except AirflowTaskTerminated:
+                return
 
     def _execute(self, task: Any, context: dict[str, Any], view: Any) -> Any:
         version, limit = self.life.version, self.options["execution_timeout"]

@@ -75,15 +75,14 @@ class Life:
         self.workers: list[Worker] = []
         self.triggerers: list[Triggerer] = []
         self.assigned: dict[int, tuple[TaskInstance, Any, Triggerer]] = {}
-        self.callbacks: list[Any] = []
         self.clear_number = 0
         self.keeps_state = dice.random() < 0.5
         self.tick = 0.5
         self.lost: list[list[float]] = []
         self.posts = 0
         self.violation: Violation | None = None
-        self._draw(dice)
         seams.bind(self)
+        self._draw(dice)
 
     # What is drawn.
 
@@ -303,6 +302,7 @@ class Life:
         if job is None:
             return
         job.known = True
+        job.noted_green = job.noted_green or bool(value.get("green"))
         if ti.__dict__.get("answer") == job.job_id:
             ti.answer = None  # type: ignore[attr-defined]
             ti.__dict__["answered"] = job.job_id
@@ -575,7 +575,11 @@ class Life:
             urls = ti.__dict__.get("urls", {}).get(worker.try_number, ())
             if job.place.url not in urls:
                 self.violate("green with a job of another environment", f"{job.place.url}, not {urls}")
-            if any(
+            # Where it could not be noted that it was green, this counts as never green.
+            attaches = ti.options["on_clear"] == "attach" and (
+                worker.started < job.job.closed_at or not job.noted_green
+            )
+            if not attaches and any(
                 time < clear.time and clear.was_green and job_id == job.job_id
                 for time, job_id in ti.greens
                 for clear in ti.clears
@@ -601,7 +605,6 @@ class Life:
         self.reached[what] += 1
 
     def make_task(self, worker: Worker) -> Any:
-        worker.__dict__["try_number"] = worker.ti.try_number
         return self.seams.make_task(worker, airflow._Log(worker))
 
     def live(self) -> None:

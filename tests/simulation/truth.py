@@ -43,6 +43,7 @@ class Accepted:
     known: bool = False
     replied: bool = False
     forgotten: bool = False
+    noted_green: bool = False
 
     @property
     def digest(self) -> tuple[str, str]:
@@ -69,7 +70,8 @@ def objection(earlier: Accepted, new: Accepted, ti: TaskInstance) -> str | None:
     same = earlier.digest == new.digest
     state = earlier.state(earlier_look(earlier, new))
     unknown = not earlier.known
-    clears = [clear for clear in ti.clears if earlier.began < clear.time <= worker.started]
+    # A clear of the process that was about to send the earlier one counts, too: it is killed for it, a little later.
+    clears = [clear for clear in ti.clears if earlier.worker.started <= clear.time <= worker.started]
     if state == "failed" and (same or clears or unknown):
         return None
     if unknown and options["on_unknown_submission"] == "resubmit" and (options["durable"] or not earlier.replied):
@@ -83,7 +85,7 @@ def objection(earlier: Accepted, new: Accepted, ti: TaskInstance) -> str | None:
     if any(clear.forgets for clear in clears):
         return None
     greens = [time for time, job_id in ti.greens if job_id == earlier.job_id]
-    if greens and any(clear.time > greens[0] for clear in clears):
+    if greens and any(clear.time >= greens[0] for clear in clears):
         return None
     if not same and state in ("failed", "completed", "gone") and earlier.place is new.place and not unknown:
         return None
