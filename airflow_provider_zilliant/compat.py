@@ -100,11 +100,25 @@ def has_succeeded(ti: Any) -> bool:
     Airflow 3 calls that callback even if it could not report the success, because the task was cleared or marked
     meanwhile. Airflow 2.11 calls it just before it commits, while it holds the task's row.
     """
-    if not hasattr(ti, "get_task_states"):
+    return not hasattr(ti, "get_task_states") or _state(ti) == "success"
+
+
+def is_cleared(ti: Any) -> bool:
+    """Whether a task that still runs has been cleared or marked, and will be killed for it; if in doubt, it has."""
+    try:
+        return _state(ti) != "running"
+    except Exception:
         return True
+
+
+def _state(ti: Any) -> str | None:
+    """What Airflow has on record."""
+    if not hasattr(ti, "get_task_states"):
+        return getattr(ti, "current_state", lambda: "running")()  # type: ignore[no-any-return]
     mapped = {"map_index": ti.map_index} if (ti.map_index if ti.map_index is not None else -1) >= 0 else {}
     states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], **mapped)
-    return [str(state) for of_run in states.values() for state in of_run.values()] == ["success"]
+    found = [state for of_run in states.values() for state in of_run.values()]
+    return str(found[0]) if len(found) == 1 and found[0] is not None else None
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

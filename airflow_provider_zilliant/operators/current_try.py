@@ -78,5 +78,7 @@ class Try:
             return
         try:
             self.ledger.write(replace(record, told=True))
+            if compat.is_cleared(self.ti):
+                self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:
             self.log.warning("It could not be noted that you were told: a clear will ask again.", exc_info=True)

@@ -377,6 +377,14 @@ class _Ti:
         return self._worker.ti.xcoms.get(key)
 
 
+class _Ti2(_Ti):
+    def current_state(self) -> str | None:
+        """2.11: ``models/taskinstance.py:current_state``."""
+        if self._worker.trouble("store") == "before":
+            raise Injected("the database does not answer")
+        return self._worker.ti.state
+
+
 class _Ti3(_Ti):
     def get_task_states(
         self, dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int | None = None
@@ -582,14 +590,18 @@ class Worker(Process):
         ti = self.ti
         self.effect("start")
         self.task = task = self.life.make_task(self)
-        view: Any = (_Ti if self.life.version.deducts else _Ti3)(self)
+        view: Any = (_Ti2 if self.life.version.deducts else _Ti3)(self)
         context: dict[str, Any] = {"ti": view, "task": task}
         context["dag_run"] = SimpleNamespace(clear_number=self.life.clear_number)
         if self.life.version.memory == "state":
             context["task_state_store"] = _Store(self)
         try:
             result = self._execute(task, context, view)
-            view.xcom_push("return_value", result)
+            try:
+                view.xcom_push("return_value", result)
+            except Injected:
+                self.life.airflow_lost(ti)  # after the operator's last word
+                raise
             self.life.returned(self, result)
             self._context = context
             return "success", result

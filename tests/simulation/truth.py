@@ -50,11 +50,12 @@ class Accepted:
         return digest(self.place.url, self.asked)
 
     def state(self, now: float) -> str:
-        if self.forgotten:
-            return "gone"
-        if now < self.job.closed_at:
-            return "open"
         result = self.job.result
+        is_closed = now >= self.job.closed_at
+        if self.forgotten and not (is_closed and result not in ("COMPLETED", "CONTINUED_AS_NEW")):
+            return "gone"
+        if not is_closed:
+            return "open"
         return "completed" if result == "COMPLETED" else "continued" if result == "CONTINUED_AS_NEW" else "failed"
 
 
@@ -65,10 +66,10 @@ def digest(url: str, asked: dict[str, Any]) -> tuple[str, str]:
 
 def objection(earlier: Accepted, new: Accepted, ti: TaskInstance) -> str | None:
     """Why the new job must not have been submitted beside the earlier one; ``None``: somebody agreed, or it is over."""
-    now, worker = new.time, new.worker
+    worker = new.worker
     options = worker.options
     same = earlier.digest == new.digest
-    state = earlier.state(earlier_look(earlier, new))
+    state = earlier.state(new.time)
     unknown = not earlier.known
     # A clear of the process that was about to send the earlier one counts, too: it is killed for it, a little later.
     clears = [clear for clear in ti.clears if earlier.worker.started <= clear.time <= worker.started]
@@ -100,13 +101,7 @@ def objection(earlier: Accepted, new: Accepted, ti: TaskInstance) -> str | None:
         return None
     if options["on_clear"] == "attach" and same and state in ("open", "completed"):
         return f"on_clear='attach', and the earlier job was {state}"
-    _ = now
     return None if told else f"a clear, but nobody had been told of the earlier job, which was {state}"
-
-
-def earlier_look(earlier: Accepted, new: Accepted) -> float:
-    """The task looked a moment before its POST was accepted: what ended since counts as open, so look there."""
-    return new.time
 
 
 def is_about(text: str, job: Accepted) -> bool:
