@@ -1,58 +1,50 @@
-"""Lives many lives, and says what they met: ``python -m tests.simulation --lives 10000 --seed 1``."""
+"""Lives many lives, and says what they met: ``make simulate LIVES=10000 SEED=1 LIFE=``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
-import traceback
-from collections import Counter
 
-from tests.simulation.life import Life
-from tests.simulation.seams import Seams
-from tests.simulation.truth import Violation
+from tests.simulation.lives import Result, Runner, ready
+from tests.simulation.reach import required
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--lives", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first life")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--life", type=int)
-    parser.add_argument("--most", type=int, default=10)
+    parser.add_argument("--life", type=int, help="replay this one, and tell its story")
+    parser.add_argument("--counters", action="store_true", help="show everything that was counted")
     asked = parser.parse_args()
-    perf = time.process_time
-    began = perf()
-    reached: Counter[str] = Counter()
-    found: Counter[str] = Counter()
-    shown = 0
-    with Seams().installed() as seams:
-        numbers = [asked.life] if asked.life is not None else range(asked.lives)
-        for number in numbers:
-            seed = asked.seed * 1_000_000_007 + number
-            life = Life(seed, seams, tracing=asked.life is not None)
-            try:
-                life.live()
-            except Violation as violation:
-                found[violation.kind] += 1
-                if shown < asked.most:
-                    shown += 1
-                    print(f"life {number}: {violation}")
-            except Exception:
-                print(f"life {number}:")
-                traceback.print_exc()
-                break
-            finally:
-                reached.update(life.reached)
-                if life.world.trace is not None:
-                    print("\n".join(life.world.trace))
-                    print(life.version, life.kind, life.tis[0].options)
-    seconds = perf() - began
-    print(f"{len(numbers)} lives in {seconds:.1f} s of CPU, {len(numbers) / seconds:.0f} a second")
-    for name, count in sorted(found.items()):
-        print(f"VIOLATION {name}: {count}")
-    for name, count in sorted(reached.items()):
-        print(f"  {count:7} {name}")
-    return 1 if found else 0
+    with ready(asked.seed) as runner:
+        if asked.life is not None:
+            print(runner.show(asked.life))
+            return 0
+        result = runner.run(range(asked.first, asked.first + asked.lives), most=20)
+        return report(runner, asked.seed, result, all_counters=asked.counters)
+
+
+def report(runner: Runner, seed: int, result: Result, *, all_counters: bool = False) -> int:
+    rate = result.lives / max(result.seconds, 0.001)
+    print(f"seed {seed}: {result.lives} lives, {result.seconds:.0f} s of CPU, {rate:.0f} lives a second")
+    for name, count in required().items():
+        print(f"{count(result.reached):9}  {name}")
+    for name, count in sorted(result.reached.items()):
+        if all_counters or name.startswith("held back"):
+            print(f"{count:9}  {name}")
+    missed = result.missed()
+    for name, count in missed.items():
+        print(f"met too rarely: {count} times: {name}")
+    kinds = {}
+    for number, violation in result.found:
+        print(f"VIOLATION in life {number}: {violation}")
+        kinds.setdefault(violation.kind, number)
+    for number in kinds.values():
+        dropped, _ = runner.shrink(number)
+        print(f"\nShrunk by {len(dropped)} events: {runner.show(number, dropped)}")
+    print(f"{len(result.found)} violations in {result.lives} lives")
+    return 1 if result.found or missed else 0
 
 
 if __name__ == "__main__":

@@ -105,6 +105,15 @@ class TaskInstance:
         self.clears: list[Clear] = []
         self.tellings: list[tuple[float, str]] = []
         self.greens: list[tuple[float, str]] = []
+        #: What is owed an agreement before another job may be accepted.
+        self.owed: list[Any] = []
+        self.answer: str | None = None
+        self.answered: str | None = None
+        self.urls: dict[int, set[str]] = {}
+        #: POSTs without a certain outcome, and the try that could not take a refused one off its record.
+        self.uncertain = 0
+        self.unrestored: int | None = None
+        self.attached_after_clear = False
         self._ticket = 0
 
     def __repr__(self) -> str:
@@ -269,6 +278,8 @@ class TaskInstance:
         if self.state == "running":
             self.state = "restarting"
             worker = self.worker
+            if worker is not None and worker.blocked_in and worker.requesting == "post" and worker.post is not None:
+                life.meet("item 4")
             if worker is not None and worker.dead:
                 life.world.after(2.0, lambda: self.ended(worker, killed=True))
             elif worker is not None:
@@ -485,6 +496,10 @@ class Worker(Process):
         self.effects = 0
         self.post: Any = None
         self.killed_time: float | None = None
+        self.killed_before = False
+        self.last_status: int | None = None
+        self.requesting = ""
+        self.decided = False
         self.tokens: dict[Any, Any] = {}
         self.task: Any = None
         self._alarm = 0
@@ -522,13 +537,19 @@ class Worker(Process):
             self.ti.ended(self, killed=True)
             raise Dead
         if strike == "terminate":
+            if self.post is None:
+                life.meet("item 12")
             life.terminate(self, "terminated")
             if self.dead:
                 raise Dead
             self.wait(0)
         elif strike == "slow":
+            if name in ("metrics", "log", "store.before", "store.after") and self.last_status == 202:
+                life.meet("item 11")
             self.wait(life.world.dice.choice((0.3, 3.0, 12.0, 100.0)), "slow")
         elif strike == "clear":
+            if name.startswith("post"):
+                life.meet("item 4")
             self.ti.clear()
         elif strike == "clear twice":
             self.ti.clear()
@@ -542,7 +563,17 @@ class Worker(Process):
         return self.life.fault(self.number, kind, weights)
 
     def trouble(self, what: str) -> str | None:
-        return self.life.trouble(what)
+        trouble = self.life.trouble(what)
+        if trouble == "before" and what == "store" and self.last_status == 409:
+            self.life.meet("item 14")
+            self.ti.unrestored = self.try_number
+        return trouble
+
+    def enters(self, kind: str) -> None:
+        """A request is about to be made."""
+        self.requesting = kind
+        if kind == "post":
+            self.killed_before = self.killed_time is not None
 
     def set_alarm(self, seconds: float | None) -> None:
         self._alarm += 1
@@ -673,6 +704,7 @@ class Triggerer(Machine):
         self.loop = Loop(life.world, self)
         self.running: dict[int, tuple[Row, Any, Any]] = {}
         self.number = 1000 + len(life.triggerers)
+        self.since: dict[Any, float] = {}
 
     def fault(self, kind: str, weights: dict[str, int]) -> str | None:
         return self.life.fault(self.number, kind, weights)
@@ -685,10 +717,10 @@ class Triggerer(Machine):
             return
         kind = life.seams.triggers[row.classpath]
         trigger = kind(**json.loads(row.kwargs))
-        trigger.since = life.world.now
         fails_after = life.world.dice.uniform(0, 40) if life.strikes("trigger raises") else None
         task = self.loop.create_task(self._run(ti, row, trigger))
         self.running[id(row)] = (row, task, trigger)
+        self.since[task] = life.world.now
         if fails_after is not None:
             life.world.after(fails_after, lambda: self._break(ti, row), self)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import random
@@ -11,6 +12,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowTaskTerminated
 
+from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantSubmissionUnknownError
 from airflow_provider_zilliant.operators.ledger import ANSWER_KEY, KEY
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
 from airflow_provider_zilliant.variables import VariableStore
@@ -21,15 +23,22 @@ from tests.simulation.seams import Seams, make_connection, missing
 from tests.simulation.truth import Accepted, Violation
 from tests.simulation.wire import Place
 
-HERE, THERE = "http://127.0.0.1:8090", "http://127.0.0.1:8091"
+HERE, THERE, MOVED = "http://127.0.0.1:8090", "http://127.0.0.1:8091", "http://127.0.0.1:8092"
 DAY = 86_400.0
+LINE, MOVE = "the line tries too often", "an edited Connection is not read"
+PROXY, STUMBLE = "a secret of the proxy", "a stumble ends a wait"
 VERSIONS = (airflow.V3_3,) * 4 + (airflow.V2_11,) * 2 + (airflow.V3_0, airflow.V3_2, airflow.V3_4)
 RESULTS = ("COMPLETED",) * 5 + ("FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "CONTINUED_AS_NEW") + (
     "CONTINUED_AS_NEW",
     "MYSTERIOUS",
     None,
 )
+#: Replies by which Zilliant certainly accepted nothing.
+REFUSED = frozenset((301, 400, 401, 403, 404, 409, 422, 429, 500))
+#: Invariants that this package is known not to hold yet: counted, and no violation.
+HELD_BACK = frozenset((LINE, MOVE, PROXY, STUMBLE))
 SECRETS = ("SECRET", base64.b64encode(b"SECRET").decode(), base64.b64encode(b'{"access_token": "SEC').decode()[:24])
+PROXY_SECRET = base64.b64encode(b"user:PROXYPASSWORD").decode()
 
 #: Where something may strike, grouped, so that a life can have a favourite.
 MOMENTS = (
@@ -55,8 +64,17 @@ class Life:
     :param dropped: decisions that go the harmless way, by number; for shrinking.
     """
 
-    def __init__(self, seed: int, seams: Seams, *, dropped: frozenset[int] = frozenset(), tracing: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        seams: Seams,
+        *,
+        dropped: frozenset[int] = frozenset(),
+        tracing: bool = False,
+        held_back: frozenset[str] = HELD_BACK,
+    ) -> None:
         self.seed = seed
+        self.held_back = held_back
         self.seams = seams
         self.world = World(seed, tracing=tracing)
         self.dropped = dropped
@@ -124,6 +142,7 @@ class Life:
         }
         self._patience = dice.choice((1, 2, 4))
         self._stumbles: list[tuple[float, float]] = []
+        self._moved: float | None = None
         self._login = dice.random() < 0.15
         self._proxied = dice.random() < 0.05
         self._connections = {"zilliant_default": HERE, "zilliant_other": THERE}
@@ -236,6 +255,7 @@ class Life:
             return None
         chosen = str(self.pick(list(weights), list(weights.values())))
         self.world.note(f"{kind}: {chosen}")
+        self.meet(f"{kind}: {chosen}")
         return chosen
 
     def trouble(self, what: str) -> str | None:
@@ -262,10 +282,10 @@ class Life:
         url = self._connections[conn_id]
         worker = self.world.machine
         if isinstance(worker, Worker):
-            worker.ti.__dict__.setdefault("urls", {}).setdefault(worker.ti.try_number, set()).add(url)
+            worker.ti.urls.setdefault(worker.ti.try_number, set()).add(url)
         extra: dict[str, Any] = {"oauth_host": OAUTH_HOST}
         if self._proxied:
-            extra["proxies"] = {"http": "http://user:SECRETPROXY@127.0.0.1:3128"}
+            extra["proxies"] = {"http": "http://user:PROXYPASSWORD@127.0.0.1:3128"}
         if self._login:
             extra.update(client_id="client", client_secret="SECRETSECRET", login_url=url)
             return make_connection(url, "user", "SECRETPASSWORD", json.dumps(extra), extra)
@@ -303,19 +323,24 @@ class Life:
             return
         job.known = True
         job.noted_green = job.noted_green or bool(value.get("green"))
-        if ti.__dict__.get("answer") == job.job_id:
-            ti.answer = None  # type: ignore[attr-defined]
-            ti.__dict__["answered"] = job.job_id
-            ti.__dict__["owed"] = [job]
+        if ti.answer == job.job_id:
+            ti.answer, ti.answered, ti.owed = None, job.job_id, [job]
             self.meet("an answer was used")
 
     # What Zilliant does.
 
     def post_begins(self, worker: Worker, place: Place, body: bytes) -> None:
         worker.post = self.world.now
+        worker.ti.uncertain += 1
         self.posts += 1
+        if not worker.decided:
+            column = worker.options["on_clear"] if any(c.time > 0 for c in worker.ti.clears) else "retry"
+            self.meet(f"row NOTHING {column}")
 
     def post_replied(self, worker: Worker, response: Any) -> None:
+        worker.last_status = response.status_code
+        if response.status_code in REFUSED:
+            worker.ti.uncertain -= 1
         if response.status_code == 202:
             try:
                 job = self.accepted_jobs.get(json.loads(response.content)["jobId"])
@@ -323,6 +348,7 @@ class Life:
                 return
             if job is not None:
                 job.replied = True
+                worker.ti.uncertain -= 1
 
     def accepted(self, worker: Worker | None, place: Place, job: Any, asked: dict[str, Any]) -> None:
         assert worker is not None, "only a worker submits"
@@ -335,16 +361,15 @@ class Life:
         self.world.note(f"Zilliant accepts {job.job_id} of {worker!r}: {truth.digest(place.url, asked)}")
         if self.strikes("forget"):
             self.world.after(10 ** dice.uniform(0, 3.6), lambda: self._forget(new))
-        if worker.__dict__.get("killed_at_entry"):
+        if worker.killed_before:
             self.violate("a killed task submitted", f"{worker!r}")
-        owed = ti.__dict__.setdefault("owed", [])
-        for earlier in owed:
+        for earlier in ti.owed:
             why = truth.objection(earlier, new, ti)
             if why is not None:
                 self.violate("published twice", f"{new.job_id} after {earlier.job_id}: {why}")
-        if ti.__dict__.get("answer") and self.version.clear_keeps and worker.options["durable"]:
+        if ti.answer and self.version.clear_keeps and worker.options["durable"]:
             self.violate("an answer was ignored", f"{new.job_id}")
-        ti.__dict__["owed"] = [new]
+        ti.owed = [new]
 
     def _forget(self, job: Accepted) -> None:
         job.place.engine.jobs.pop(job.job_id, None)
@@ -404,8 +429,15 @@ class Life:
             if not triggerer.dead:
                 self.world.after(self.tick, lambda one=triggerer: one.stop(row), triggerer)  # type: ignore[misc]
 
-    def requested(self, triggerer: Triggerer, url: str) -> None:
-        """A trigger sends a request."""
+    def requested(self, triggerer: Triggerer, origin: str) -> None:
+        """A trigger sends a request: not to an address that the Connection no longer named when it began."""
+        if self._moved is None:
+            return
+        since = triggerer.since.get(asyncio.current_task())
+        if since is not None and since > self._moved:
+            self.meet("item 10")
+            if origin == HERE:
+                self.violate(MOVE, f"{origin}, moved {since - self._moved:.0f} s before")
 
     # The workers' ends.
 
@@ -425,6 +457,10 @@ class Life:
             worker.task.on_kill()
         finally:
             self.world.machine = before
+        if worker.blocked_in == "sleep":
+            self.meet("item 16")
+        if worker.blocked_in == "request" and worker.requesting == "post":
+            self.meet(f"kill of {'2.11' if self.version.term_raises else '3'} in request")
         if self.version.term_raises:
             worker.interrupt(AirflowTaskTerminated("Task received SIGTERM signal"))
         self.world.after(60.0 if self.version.term_raises else 5.0, lambda: self._kill(worker))
@@ -476,6 +512,7 @@ class Life:
         if self.strikes("lower retries"):
             ti.retries = max(0, ti.max_tries - ti.try_number)
             self.world.note(f"{ti!r}: retries is {ti.retries} now")
+            self.meet("item 6")
 
     def _answer(self, ti: TaskInstance) -> None:
         """Whoever found the job enters its id; now and then a wrong one."""
@@ -483,7 +520,7 @@ class Life:
         if not mine:
             return
         job_id = self.world.dice.choice(mine).job_id
-        ti.__dict__["answer"] = job_id
+        ti.answer = job_id
         self.keeps_state = True
         self.world.note(f"{ti!r}: a person answers with {job_id}")
         if self.version.memory == "state":
@@ -511,7 +548,7 @@ class Life:
         dice = self.world.dice
         ti = dice.choice(self.tis)
         what = dice.choice(
-            ("clear", "clear", "clear twice", "other clear", "retries", "edit", "stumble", "window", "fail", "revoke")
+            ("clear", "clear", "clear twice", "other clear", "retries", "edit", "stumble", "window", "fail", "revoke", "move")
         )
         if not self.strikes(what, 1.0):
             return
@@ -533,16 +570,31 @@ class Life:
         elif what == "window":
             kind = dice.choice(("404 json", "404 page", "502", "503", "500"))
             seconds = 20.0 if kind == "404 json" else dice.choice((5.0, 60.0, 400.0))
-            self.places[HERE].windows.append((now, now + seconds, kind))
+            for place in self.places.values():
+                place.windows.append((now, now + seconds, kind))
         elif what == "fail" and ti.state not in ("failed", "success", "skipped"):
             ti.mark("failed")
+        elif what == "move":
+            self._move()
         elif what == "revoke":
             for place in self.places.values():
                 place.engine.revoke_tokens()
 
+    def _move(self) -> None:
+        """Zilliant gets another address, the Connection is edited, and the old address answers no more."""
+        place = Place(self, MOVED)
+        if HERE in self.places:
+            place.engine = self.places.pop(HERE).engine
+            self.places[MOVED] = place
+            self._passwords[MOVED] = self._passwords[HERE]
+            self._connections["zilliant_default"] = MOVED
+            self._moved = self.world.now
+
     # What is checked.
 
     def check_text(self, text: str, where: str) -> None:
+        if PROXY_SECRET in text:
+            self.violate(PROXY, f"in {where}: {text[:300]}")
         for secret in SECRETS:
             if secret in text:
                 self.violate("a secret", f"in {where}: {text[:300]}")
@@ -553,6 +605,12 @@ class Life:
         if why is not None:
             self.violate("an untyped failure", why)
         self.meet(f"error {type(error).__name__}")
+        ti = worker.ti
+        if isinstance(error, ZilliantSubmissionUnknownError) and ti.unrestored == worker.try_number:
+            if not ti.uncertain and not self.lost[ti.index] and not ti.clears:
+                self.violate("an untrue question", f"every POST was refused: {error}")
+        if isinstance(error, ZilliantConfigError) and "isn't defined" in str(error) and worker.next_method:
+            self.violate(STUMBLE, str(error))
 
     def returned(self, worker: Worker, result: Any) -> None:
         """The operator says that its task is green."""
@@ -562,7 +620,7 @@ class Life:
         job = self.accepted_jobs.get(result)
         if job is None:
             return self.violate("green without a job", repr(result))
-        answered = ti.__dict__.get("answered") == job.job_id
+        answered = ti.answered == job.job_id
         if job.worker.ti is not ti and not answered:
             self.violate("green with another task's job", repr(job.job_id))
         asks = [one.ask for one in self.workers if one.ti is ti and one.try_number == worker.try_number]
@@ -572,7 +630,7 @@ class Life:
             got = (parameters["WORKFLOW_AUTOMATION_ID"], job.asked.get("scope"), parameters["region"])
             if got not in wanted:
                 self.violate("green with a job of another ask", f"{got}, not {wanted}")
-            urls = ti.__dict__.get("urls", {}).get(worker.try_number, ())
+            urls = ti.urls.get(worker.try_number, ())
             if job.place.url not in urls:
                 self.violate("green with a job of another environment", f"{job.place.url}, not {urls}")
             # Where it could not be noted that it was green, this counts as never green.
@@ -591,11 +649,22 @@ class Life:
             self.violate("green before the end", job.job_id)
 
     def decided(self, found: Any, sign: Any, on_clear: str, decision: Any) -> None:
+        worker: Any = self.world.machine
+        worker.decided = True
+        if decision.name in ("ATTACH", "RETURN") and sign.name == "CLEAR":
+            worker.ti.attached_after_clear = True
+        elif worker.ti.attached_after_clear and sign.name == "RETRY":
+            self.meet("item 2")
+        if found.name.startswith("OTHER"):
+            self.meet("item 7")
         column = {"RETRY": "retry", "CLEAR": on_clear, "DOUBT": "doubt"}[sign.name]
         self.meet(f"row {found.name} {column}")
 
     def violate(self, kind: str, text: str) -> None:
         """The life ends here; the operator must not get hold of it, as it would of an exception."""
+        if kind in self.held_back:
+            self.meet(f"held back: {kind}")
+            return
         if self.violation is None:
             self.violation = Violation(kind, text)
             self.world.note(f"VIOLATION: {self.violation}")
@@ -624,5 +693,9 @@ class Life:
         for ti in self.tis:
             if ti.state not in ("success", "failed", "skipped"):
                 self.violate("a wait without an end", f"{ti!r} is {ti.state} for ever")
+        if self.kind == "queue":
+            self.meet("item 13")
+            if self.posts > 2 * len(self.tis) - 1:
+                self.violate(LINE, f"{self.posts} POSTs for {len(self.tis)} tasks")
         if self.violation is not None:
             raise self.violation

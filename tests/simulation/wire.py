@@ -132,6 +132,7 @@ class Session:
         origin, path = url[:21], url[21:]
         kind = _kind(method, path)
         place = life.places.get(origin)
+        worker.enters(kind)
         worker.effect(f"{kind}.connect")
         window = place.window() if place is not None else None
         fault = window or worker.fault(kind, _TABLES[kind])
@@ -147,6 +148,10 @@ class Session:
         reply: list[tuple[int, bytes]] = []
         cancelled: list[bool] = []
         own = fault in GATEWAY
+        if fault == "404 json" and kind == "get":
+            life.meet("item 5")
+        if fault == "echo" and proxies:
+            life.meet("item 15")
 
         def process() -> None:
             if not cancelled:
@@ -170,7 +175,7 @@ class Session:
         if fault == "echo":
             result = Response(502 if kind == "post" else 400, _echo(headers, body, proxies))
         elif own:
-            result = Response(*GATEWAY[str(fault)], {"retry-after": "20"} if fault in ("429", "503") else None)
+            result = Response(*GATEWAY[str(fault)], {"retry-after": "300"} if fault in ("429", "503") else None)
             if fault == "301":
                 result.headers["location"] = "https://elsewhere.example/"
         elif fault in ("504 later", "502 later"):
@@ -221,7 +226,7 @@ class _Exchange:
         place = life.places.get(origin)
         headers, body = self.how["headers"], self.how.get("data") or b""
         triggerer: Any = life.world.machine
-        life.requested(triggerer, self.url)
+        life.requested(triggerer, origin)
         await asyncio.sleep(life.latency)
         window = place.window() if place is not None else None
         fault = window or triggerer.fault(kind, _TABLES[kind])
@@ -230,7 +235,8 @@ class _Exchange:
         if fault in ("lost", "cut"):
             raise aiohttp.ServerDisconnectedError
         if fault == "echo":
-            return Response(400, _echo(headers, body, None))
+            proxies = {"http": self.how["proxy"]} if self.how.get("proxy") else None
+            return Response(400, _echo(headers, body, proxies))
         if fault in GATEWAY:
             return Response(*GATEWAY[fault], {"retry-after": "20"} if fault in ("429", "503") else None)
         status, content = place.serve(None, self.method, path, headers, body)
