@@ -73,11 +73,11 @@ class Try:
         return question.error
 
     def note_told(self, record: Record) -> None:
-        """Notes that a person was told of what is on record: from then on, a clear is informed."""
+        """Notes that a person was told of what is on record: a clear from now on, and no earlier one, is informed."""
         if record.told:
             return
         try:
-            self.ledger.write(replace(record, told=True))
+            self.ledger.write(replace(record, told=True, tries=self.tries))
             if compat.is_cleared(self.ti):
                 self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:

@@ -80,7 +80,7 @@ def _look_up(
 
 def _attach(current: Try, record: Job, status: JobStatus | None, sign: Sign) -> Mine:
     """Takes the recorded job for this try's own, and says so on record: the next try's signs count from here."""
-    current.log.info("Attaching to job %s, which try %s submitted.", record.job_id, record.tries.try_number)
+    current.log.info("Attaching to job %s, which an earlier try submitted.", record.job_id)
     told = record.told and sign is Sign.RETRY
     job = replace(record, tries=current.tries, told=told)
     try:

@@ -62,5 +62,7 @@ def _explain(current: Try, error: BaseException) -> BaseException:
         return error
     if record is None:
         return error
+    explained = messages.with_next_steps(error, current.task.job_id, current.task.on_clear)
+    current.log.error("%s", explained)  # before it counts as told: this process may not live to raise it
     current.note_told(record)
-    return messages.with_next_steps(error, current.task.job_id, current.task.on_clear)
+    return explained

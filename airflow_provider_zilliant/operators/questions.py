@@ -46,7 +46,7 @@ def about_intent(intent: Intent, on_clear: OnClear, entry: str) -> Question:
     :param entry: where a person can enter a jobId.
     """
     what = (
-        f"Try {intent.tries.try_number} of this task was about to submit {intent.asked_for} at {to_iso(intent.time)}, "
+        f"An earlier try of this task was about to submit {intent.asked_for} at {to_iso(intent.time)}, "
         "and no outcome is on record: its worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job "
         "is running."
     )

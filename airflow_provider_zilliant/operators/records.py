@@ -68,7 +68,7 @@ class Tries:
 class Intent:
     """A POST was about to be sent, and no outcome is on record: a worker died, or the reply was lost.
 
-    :param tries: the counts of the try that meant to send it.
+    :param tries: the counts of the try that meant to send it, or asked about it first.
     :param time: when, in epoch seconds.
     :param told: whether a person has been told.
     :param earlier: what was on record before.
@@ -85,7 +85,7 @@ class Intent:
 class Job:
     """A POST was accepted.
 
-    :param tries: the counts of the try that sent it, or attached to it last.
+    :param tries: the counts of the try that sent it, attached to it last, or asked about it first.
     :param time: when it was accepted, in epoch seconds.
     :param told: whether a person has been told of it.
     :param green: whether the task ended green with it.

@@ -633,12 +633,8 @@ class Life:
             urls = ti.urls.get(worker.try_number, ())
             if job.place.url not in urls:
                 self.violate("green with a job of another environment", f"{job.place.url}, not {urls}")
-            # Where it could not be noted that it was green, this counts as never green.
-            attaches = ti.options["on_clear"] == "attach" and (
-                worker.started < job.job.closed_at or not job.noted_green
-            )
-            if not attaches and any(
-                time < clear.time and clear.was_green and job_id == job.job_id
+            if any(
+                time <= clear.time and clear.was_green and job_id == job.job_id and self._had_to_publish(ti, clear, job)
                 for time, job_id in ti.greens
                 for clear in ti.clears
             ):
@@ -647,6 +643,14 @@ class Life:
             self.violate("green without COMPLETED", f"{job.job_id} {job.job.result}")
         if ti.options["wait_for_completion"] and self.world.now < job.job.closed_at:
             self.violate("green before the end", job.job_id)
+
+    def _had_to_publish(self, ti: TaskInstance, clear: Any, job: Accepted) -> bool:
+        """Whether a clear of a green task meant a new job, and not the old one, as ``on_clear="attach"`` may mean."""
+        if ti.options["on_clear"] != "attach":
+            return True
+        starts = [one.started for one in self.workers if one.ti is ti and one.started > clear.time]
+        was_open = bool(starts) and starts[0] < job.job.closed_at
+        return job.noted_green and not was_open  # what could not be noted counts as never green
 
     def decided(self, found: Any, sign: Any, on_clear: str, decision: Any) -> None:
         worker: Any = self.world.machine
