@@ -69,15 +69,19 @@ class Try:
         """Puts the question into the log, notes that it was told, and returns the error to end with."""
         for line in (*question.advice, question.what):
             self.log.error(line)
-        self.note_told(record)
+        # The question was the answer to whatever clear came before: the next one is seen from here.
+        self.note_told(record, tries=self.tries)
         return question.error
 
-    def note_told(self, record: Record) -> None:
-        """Notes that a person was told of what is on record: a clear from now on, and no earlier one, is informed."""
+    def note_told(self, record: Record, *, tries: Tries | None = None) -> None:
+        """Notes that a person was told of what is on record: from then on, a clear is informed.
+
+        :param tries: from which counts on the next clear is looked for; the record's own.
+        """
         if record.told:
             return
         try:
-            self.ledger.write(replace(record, told=True, tries=self.tries))
+            self.ledger.write(replace(record, told=True, tries=tries or record.tries))
             if compat.is_cleared(self.ti):
                 self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:

@@ -14,7 +14,7 @@ from airflow_provider_zilliant.exceptions import (
 )
 from airflow_provider_zilliant.operators import messages
 from airflow_provider_zilliant.operators.current_try import Try
-from airflow_provider_zilliant.operators.records import Intent
+from airflow_provider_zilliant.operators.records import Intent, Job
 from airflow_provider_zilliant.operators.submitting import unknown
 from airflow_provider_zilliant.tasks.final_errors import final
 
@@ -62,7 +62,8 @@ def _explain(current: Try, error: BaseException) -> BaseException:
         return error
     if record is None:
         return error
-    explained = messages.with_next_steps(error, current.task.job_id, current.task.on_clear)
+    job_id = record.job_id if isinstance(record, Job) and current.task.job_id is None else current.task.job_id
+    explained = messages.with_next_steps(error, job_id, current.task.on_clear)
     current.log.error("%s", explained)  # before it counts as told: this process may not live to raise it
     current.note_told(record)
     return explained
