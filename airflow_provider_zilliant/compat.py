@@ -114,7 +114,7 @@ def is_cleared(ti: Any) -> bool:
 def _state(ti: Any) -> str | None:
     """What Airflow has on record."""
     if not hasattr(ti, "get_task_states"):
-        return getattr(ti, "current_state", lambda: "running")()  # type: ignore[no-any-return]
+        return getattr(ti, "current_state", lambda: "running")()
     mapped = {"map_index": ti.map_index} if (ti.map_index if ti.map_index is not None else -1) >= 0 else {}
     states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], **mapped)
     found = [state for of_run in states.values() for state in of_run.values()]

@@ -69,19 +69,18 @@ class Try:
         """Puts the question into the log, notes that it was told, and returns the error to end with."""
         for line in (*question.advice, question.what):
             self.log.error(line)
-        # The question was the answer to whatever clear came before: the next one is seen from here.
-        self.note_told(record, tries=self.tries)
+        self.note_told(record, asked=self.tries)
         return question.error
 
-    def note_told(self, record: Record, *, tries: Tries | None = None) -> None:
+    def note_told(self, record: Record, *, asked: Tries | None = None) -> None:
         """Notes that a person was told of what is on record: from then on, a clear is informed.
 
-        :param tries: from which counts on the next clear is looked for; the record's own.
+        :param asked: these counts, if the person was asked, too.
         """
         if record.told:
             return
         try:
-            self.ledger.write(replace(record, told=True, tries=tries or record.tries))
+            self.ledger.write(replace(record, told=True, asked=asked))
             if compat.is_cleared(self.ti):
                 self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:
