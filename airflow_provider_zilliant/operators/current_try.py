@@ -88,18 +88,19 @@ class Try:
         """Puts the question into the log, notes that it was told, and returns the error to end with."""
         for line in (*question.advice, question.what):
             self.log.error(line)
-        self.note_told(record)
+        self.note_told(record, asked=self.tries)
         return question.error
 
-    def note_told(self, record: Record) -> None:
+    def note_told(self, record: Record, *, asked: Tries | None = None) -> None:
         """Notes that a person was told of what is on record: from then on, a clear is informed.
 
-        With the present counts, so that a clear from before does not count as one that the telling led to.
+        :param asked: these counts, if the person was asked, too.
         """
-        told = replace(record, told=True, tries=self.tries)
-        if told == record:
+        if record.told:
             return
         try:
-            self.ledger.write(told)
+            self.ledger.write(replace(record, told=True, asked=asked))
+            if compat.is_cleared(self.ti):
+                self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:
             self.log.warning("It could not be noted that you were told: a clear will ask again.", exc_info=True)

@@ -44,8 +44,8 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     if record is None:
         return None
     status, is_gone, trouble = _look_up(current, hook, record, asked_for)
-    found = find(record, asked_for, status, is_gone=is_gone)
-    sign = read_sign(record.tries, current.tries, retries=current.task.retries or 0)
+    sign, told = _read_signs(current, record)
+    found = find(replace(record, told=told), asked_for, status, is_gone=is_gone)
     on_clear = current.task.on_clear
     may_resubmit = current.task.on_unknown_submission == "resubmit"
     decision = decide(found, sign, on_clear=on_clear, may_resubmit=may_resubmit)
@@ -66,6 +66,19 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     return _attach(current, record, status, sign)
 
 
+def _read_signs(current: Try, record: Record) -> tuple[Sign, bool]:
+    """Whether the task was cleared, and whether by a person who had been told.
+
+    A try that asked may be retried, if Airflow loses its report: then it asks again, whatever clear came before.
+    """
+    retries = current.task.retries or 0
+    sign = read_sign(record.tries, current.tries, retries=retries)
+    if record.asked is None:
+        return sign, record.told
+    since = read_sign(record.asked, current.tries, retries=retries)
+    return (Sign.DOUBT if since is Sign.DOUBT else sign), record.told and since is not Sign.RETRY
+
+
 def _look_up(
     current: Try, hook: ZilliantHook, record: Record, asked_for: AskedFor
 ) -> tuple[JobStatus | None, bool, ZilliantError | None]:
@@ -82,9 +95,9 @@ def _look_up(
 
 def _attach(current: Try, record: Job, status: JobStatus | None, sign: Sign) -> Mine:
     """Takes the recorded job for this try's own, and says so on record: the next try's signs count from here."""
-    current.log.info("Attaching to job %s, which try %s submitted.", record.job_id, record.tries.try_number)
+    current.log.info("Attaching to job %s, which an earlier try submitted.", record.job_id)
     told = record.told and sign is Sign.RETRY
-    job = replace(record, tries=current.tries, told=told)
+    job = replace(record, tries=current.tries, told=told, asked=record.asked if told else None)
     try:
         current.ledger.write(job)
     except Exception:
