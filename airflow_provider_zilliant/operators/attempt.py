@@ -57,7 +57,7 @@ class Attempt:
             raise messages.unrecognized_scope_event(self._try.submission, payload)
         if self._is_later_than(carried):
             return self.begin()
-        self._try.carried = carried
+        self._try.carried, self._try.is_resumed = carried, True
         if isinstance(event, TimedOut):
             raise scope_timed_out(self._task, self._try.submission, carried, waiting_since)
         with carried.time_limit():
@@ -69,7 +69,7 @@ class Attempt:
         if carried is not None:
             if self._is_later_than(carried):
                 return self.begin()
-            self._try.carried = carried
+            self._try.carried, self._try.is_resumed = carried, True
         with no_job_is_lost(self._try, waits_for_job=True):
             own = None
             with suppress(Exception):  # the event matters more

@@ -117,7 +117,7 @@ def find(record: Intent | Job | None, asked_for: AskedFor, status: JobStatus | N
     return Found.COMPLETED_TOLD if record.told else Found.COMPLETED
 
 
-def read_sign(then: Tries, now: Tries, *, retries: int) -> Sign:
+def read_sign(then: Tries, now: Tries, *, retries: int, is_resumed: bool = False) -> Sign:
     """Whether the task was cleared between two tries.
 
     A clear sets ``max_tries`` to the tries so far plus the task's present ``retries``; nothing else changes
@@ -127,13 +127,14 @@ def read_sign(then: Tries, now: Tries, *, retries: int) -> Sign:
 
     :param then: when the record was written.
     :param retries: the task's, at present.
+    :param is_resumed: whether this try was deferred before, so that the record may be its own.
     """
     counts = then.clear_number, now.clear_number
     nothing_was_cleared = None not in counts and counts[0] == counts[1]
     if then.max_tries != now.max_tries:
         return Sign.DOUBT if nothing_was_cleared else Sign.CLEAR
     if then.try_number >= now.try_number:
-        return Sign.DOUBT
+        return Sign.RETRY if is_resumed else Sign.DOUBT
     if nothing_was_cleared:
         return Sign.RETRY
     if then.try_number <= now.max_tries - retries:

@@ -44,6 +44,8 @@ class Try:
         #: The record as it was read last, and when.
         self.found: Record | None = None
         self.found_time = time.time()
+        #: Whether this try was deferred before.
+        self.is_resumed = False
         #: Whether a POST was begun whose outcome this process does not know.
         self.in_doubt = False
 

@@ -71,11 +71,11 @@ def _read_signs(current: Try, record: Record) -> tuple[Sign, bool]:
 
     A try that asked may be retried, if Airflow loses its report: then it asks again, whatever clear came before.
     """
-    retries = current.task.retries or 0
-    sign = read_sign(record.tries, current.tries, retries=retries)
+    retries, is_resumed = current.task.retries or 0, current.is_resumed
+    sign = read_sign(record.tries, current.tries, retries=retries, is_resumed=is_resumed)
     if record.asked is None:
         return sign, record.told
-    since = read_sign(record.asked, current.tries, retries=retries)
+    since = read_sign(record.asked, current.tries, retries=retries, is_resumed=is_resumed)
     return (Sign.DOUBT if since is Sign.DOUBT else sign), record.told and since is not Sign.RETRY
 
 
