@@ -161,7 +161,7 @@ class Seams:
         compat.TASK_STATE_IS_KEPT = life.version.memory == "state"
 
     def tokens(self, tokens: dict[Any, Any]) -> None:
-        hooks._tokens = tokens
+        hooks._logins = tokens
 
     def make_task(self, worker: Worker, log: Any) -> Any:
         """The operator's arguments as rendered now; the class is set up once for all lives."""
@@ -200,6 +200,10 @@ class Seams:
         async def read_extra(connection: _Connection) -> dict[str, Any]:
             return connection.extra_dejson
 
+        async def read_reply(response: Any) -> bytes:
+            body: bytes = await response.read()
+            return body
+
         def token(size: int = 8) -> str:
             return f"SECRET{self._life.number():x}".ljust(size, "x")
 
@@ -219,6 +223,10 @@ class Seams:
             replace(pendulum, "now", now)
             replace(blocking, "requests", SimpleNamespace(Session=Session))
             replace(blocking, "_login_lock", nullcontext())
+            replace(blocking, "_read", lambda response: response.content)
+            replace(blocking, "secrets_of_environment", frozenset)
+            replace(aio, "_read", read_reply)
+            replace(aio, "secrets_of_environment", frozenset)
             replace(aio, "aiohttp", Aiohttp)
             replace(aio, "in_thread", direct)
             replace(aio, "get_environ_proxies", lambda *_, **__: {})
@@ -228,7 +236,7 @@ class Seams:
             replace(compat, "BaseHook", SimpleNamespace(get_connection=self._get_connection))
             replace(compat, "TASK_STATE_IS_KEPT", True)
             replace(hooks.ZilliantHook, "get_connection", staticmethod(self._get_connection))
-            replace(hooks, "_tokens", {})
+            replace(hooks, "_logins", {})
             replace(masking, "mask_secret", lambda _: None)
             replace(reading, "log", _QUIET)
             replace(telemetry, "Stats", self._stats)

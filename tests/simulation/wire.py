@@ -97,6 +97,12 @@ class Response:
     async def read(self) -> bytes:
         return self.content
 
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
 
 def _echo(headers: Any, body: bytes, proxies: Any) -> bytes:
     """A gateway that repeats what it was sent, secrets included."""
