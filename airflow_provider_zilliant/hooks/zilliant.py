@@ -11,8 +11,9 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_zilliant import arguments
 from airflow_provider_zilliant.api import jobs
-from airflow_provider_zilliant.api.client import Client, Logins
+from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
+from airflow_provider_zilliant.api.login_care import Logins
 from airflow_provider_zilliant.api.transport import run
 from airflow_provider_zilliant.connection import form
 from airflow_provider_zilliant.connection.reading import read

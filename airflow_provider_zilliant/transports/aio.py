@@ -14,9 +14,10 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 
-from airflow_provider_zilliant.api.client import Client, Logins
+from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
+from airflow_provider_zilliant.api.login_care import Logins
 from airflow_provider_zilliant.compat import in_thread
 from airflow_provider_zilliant.connection import reading
 from airflow_provider_zilliant.transports.masking import mask, secrets_of_environment

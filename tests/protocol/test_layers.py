@@ -15,7 +15,8 @@ _HOUSE = """
     arguments  retry_policy
     api.redaction  api.job_status
     exceptions
-    api.http  api.urls  api.token  api.private_key  api.login  api.environment  api.jobs  api.transport  api.client
+    api.http  api.urls  api.token  api.private_key  api.login  api.environment  api.login_care  api.jobs
+    api.transport  api.client
     variables  compat
     connection.form  connection.extra  connection.logins  connection.fields  connection.reading  connection.diagnosis
     get_provider_info

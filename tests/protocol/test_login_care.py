@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_zilliant.api.client import Client, Kept, Logins
+from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
+from airflow_provider_zilliant.api.login_care import Kept, Logins
 from airflow_provider_zilliant.connection.diagnosis import diagnose
 from airflow_provider_zilliant.connection.fields import parse_environment
 from airflow_provider_zilliant.exceptions import (

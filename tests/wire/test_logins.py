@@ -173,8 +173,8 @@ def test_the_test_button_says_which_step_failed(sandbox, connect, changes, fault
 
 
 async def test_a_login_server_that_is_down_for_a_while_delays_the_waits_and_ends_none(sandbox, connect, monkeypatch):
-    monkeypatch.setattr("airflow_provider_zilliant.api.client.FIRST_REST", 0.2)
-    monkeypatch.setattr("airflow_provider_zilliant.api.client.LONGEST_REST_IN_TROUBLE", 0.4)
+    monkeypatch.setattr("airflow_provider_zilliant.api.login_care.FIRST_REST", 0.2)
+    monkeypatch.setattr("airflow_provider_zilliant.api.login_care.LONGEST_REST_IN_TROUBLE", 0.4)
     connect(sandbox.login_connection("JWT bearer"))
     down = sandbox.zilliant.order_fault({"fault": "status", "status": 503, "path": "/services/", "times": None})
     job_id = sandbox.zilliant.submit(BODY).job_id
@@ -191,7 +191,7 @@ async def test_a_login_server_that_is_down_for_a_while_delays_the_waits_and_ends
 
 async def test_a_login_server_that_is_slow_delays_the_waits_only(sandbox, connect, monkeypatch):
     monkeypatch.setattr(aio, "REQUEST_TIMEOUT", 0.5)
-    monkeypatch.setattr("airflow_provider_zilliant.api.client.FIRST_REST", 0.1)
+    monkeypatch.setattr("airflow_provider_zilliant.api.login_care.FIRST_REST", 0.1)
     connect(sandbox.login_connection("client credentials"))
     sandbox.zilliant.order_fault({"fault": "hang", "seconds": 1, "path": "/services/", "times": 3})
     job_id = sandbox.zilliant.submit(BODY).job_id
