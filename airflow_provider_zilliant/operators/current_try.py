@@ -69,18 +69,15 @@ class Try:
         """Puts the question into the log, notes that it was told, and returns the error to end with."""
         for line in (*question.advice, question.what):
             self.log.error(line)
-        self.note_told(record, asked=self.tries)
+        self.note_told(record)
         return question.error
 
-    def note_told(self, record: Record, *, asked: Tries | None = None) -> None:
-        """Notes that a person was told of what is on record: from then on, a clear is informed.
-
-        :param asked: these counts, if the person was asked, too.
-        """
+    def note_told(self, record: Record) -> None:
+        """Notes that a person was told of what is on record: from then on, a clear is informed."""
         if record.told:
             return
         try:
-            self.ledger.write(replace(record, told=True, asked=asked))
+            self.ledger.write(replace(record, told=True, told_at=self.tries))
             if compat.is_cleared(self.ti):
                 self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:

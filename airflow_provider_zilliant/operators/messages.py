@@ -107,3 +107,8 @@ def killed(job_id: str | None) -> ZilliantError:
     """Airflow asked the task to end."""
     continues = f" Job {job_id} continues in Zilliant." if job_id is not None else ""
     return ZilliantError(f"This task was killed.{continues}")
+
+
+def replaced() -> ZilliantError:
+    """A task that was cleared twice while it ran: its next try runs before this one has been killed."""
+    return ZilliantError("A later try of this task is on record, so this one has been replaced; nothing was sent.")

@@ -172,6 +172,8 @@ class TaskInstance:
         if retry:
             self.id += 1
             self.state = "up_for_retry"
+            if self.life.strikes("edit before retry"):
+                self.life.edit(self)
             self.schedule(self.options["retry_delay"])
         else:
             self.ends("failed")
@@ -364,7 +366,7 @@ class _Ti:
         ti = worker.ti
         self._worker = worker
         self.map_index = ti.index
-        self.try_number, self.max_tries = ti.try_number, ti.max_tries
+        self.try_number, self.max_tries = worker.try_number, worker.max_tries
         self.start_date = datetime.fromtimestamp(ti.start_date or START, UTC)
         if ti.life.version.term_raises:
             self.next_method = ti.next_method
@@ -486,7 +488,7 @@ class Worker(Process):
         self.life = life
         self.ti = ti
         self.id = ti.id
-        self.try_number = ti.try_number
+        self.try_number, self.max_tries = ti.try_number, ti.max_tries
         self.number = life.next_number()
         self.started = life.world.now
         self.should_retry = ti.is_eligible()
@@ -507,7 +509,7 @@ class Worker(Process):
         life.workers.append(self)
 
     def __repr__(self) -> str:
-        return f"{self.ti!r} try {self.ti.try_number}"
+        return f"{self.ti!r} try {self.try_number}"
 
     def enter(self) -> None:
         self.life.seams.tokens(self.tokens)
@@ -630,7 +632,7 @@ class Worker(Process):
             result = self._execute(task, context, view)
             try:
                 view.xcom_push("return_value", result)
-            except Injected:
+            except BaseException:
                 self.life.airflow_lost(ti)  # after the operator's last word
                 raise
             self.life.returned(self, result)
@@ -670,16 +672,17 @@ class Worker(Process):
             call = partial(task.resume_execution, self.next_method, dict(self.next_kwargs), context)
         else:
             call = partial(task.execute, context)
+        start = self.ti.start_date or self.world.clock()
+        deducts = version.deducts and self.next_method is not None and limit is not None
+        if deducts and self.world.clock() - start > limit - 2:
+            self.life.meet("item 1")
         task.pre_execute(context)
         self.effect("pre_execute")
         if limit is None:
             return call()
-        seconds = limit
-        if version.deducts and self.next_method is not None:
-            seconds = limit - (self.world.clock() - (self.ti.start_date or self.world.clock()))
+        seconds = limit - (self.world.clock() - start) if deducts else limit
         try:
             if seconds <= 0:
-                self.life.meet("item 1")
                 raise AirflowTaskTimeout
             with TimeLimit(seconds):
                 return call()

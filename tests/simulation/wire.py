@@ -41,8 +41,10 @@ GATEWAY: dict[str, tuple[int, bytes]] = {
 
 #: What can happen to a POST, with weights; ``None``: nothing.
 POST_FAULTS = {
-    **dict.fromkeys(("refused", "drop", "lost", "hang", "cut", "garbage", "empty", "504 later", "502 later", "echo"), 3),
+    **dict.fromkeys(("refused", "drop", "lost", "hang", "cut", "garbage", "empty", "504 later", "502 later"), 3),
     **dict.fromkeys(GATEWAY, 1),
+    "echo": 6,
+    "400": 3,
 }
 GET_FAULTS = {**dict.fromkeys(("refused", "lost", "cut", "garbage", "echo"), 2), **dict.fromkeys(GATEWAY, 1)}
 LOGIN_FAULTS = {**dict.fromkeys(("refused", "lost", "garbage", "echo"), 2), "503": 2, "400": 2}
