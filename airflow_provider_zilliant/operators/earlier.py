@@ -35,7 +35,7 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     answer = current.ledger.read_answer()
     if answer is not None:
         return _take_answer(current, hook, answer, asked_for)
-    record = current.ledger.read()
+    record = on_record = current.ledger.read()
     if isinstance(record, Intent) and record.time == current.carried.refused_intent_time:
         record = record.earlier
     current.before = record
@@ -44,6 +44,8 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     if record.tries.try_number > current.tries.try_number:
         raise messages.replaced()
     status, is_gone, trouble = _look_up(current, hook, record, asked_for)
+    if isinstance(record, Job) and current.ledger.read() != on_record:
+        raise messages.replaced()
     sign, told = _read_signs(current, record)
     found = find(replace(record, told=told), asked_for, status, is_gone=is_gone)
     on_clear = current.task.on_clear

@@ -110,5 +110,5 @@ def killed(job_id: str | None) -> ZilliantError:
 
 
 def replaced() -> ZilliantError:
-    """A task that was cleared twice while it ran: its next try runs before this one has been killed."""
-    return ZilliantError("A later try of this task is on record, so this one has been replaced; nothing was sent.")
+    """A task that was cleared twice while it ran: its next try begins before this one has been killed."""
+    return ZilliantError("Another process of this task has changed what is on record; nothing was sent by this one.")

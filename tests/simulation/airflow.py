@@ -5,6 +5,7 @@ Paths are those of Airflow 3.3.2 (``sdk/`` and ``airflow/`` in site-packages); "
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -650,8 +651,6 @@ class Worker(Process):
         except (AirflowException, AirflowTaskTimeout, AirflowTaskTerminated, BaseException) as error:
             self._failed(error)
             return "retry", error
-        finally:
-            _ = ti
 
     def _finalize(self) -> None:
         """``task_runner.py:finalize``, which runs even if the report was refused; 2.11: ``_run_raw_task``, as a part of it.
@@ -677,7 +676,11 @@ class Worker(Process):
         if deducts and self.world.clock() - start > limit - 2:
             self.life.meet("item 1")
         task.pre_execute(context)
-        self.effect("pre_execute")
+        try:
+            self.effect("pre_execute")
+        except AirflowTaskTerminated:
+            self.life.airflow_lost(self.ti)  # 2.11: a signal before the operator's method has begun
+            raise
         if limit is None:
             return call()
         seconds = limit - (self.world.clock() - start) if deducts else limit
@@ -761,10 +764,8 @@ class Triggerer(Machine):
         try:
             for _, task, _ in list(self.running.values()):
                 coroutine = task.get_coro()
-                try:
+                with contextlib.suppress(RuntimeError):
                     coroutine.close()
-                except RuntimeError:
-                    pass
         finally:
             asyncio._set_running_loop(None)
             world.machine = world.nowhere

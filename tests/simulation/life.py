@@ -28,10 +28,14 @@ DAY = 86_400.0
 LINE, MOVE = "the line tries too often", "an edited Connection is not read"
 PROXY, STUMBLE = "a secret of the proxy", "a stumble ends a wait"
 VERSIONS = (airflow.V3_3,) * 4 + (airflow.V2_11,) * 3 + (airflow.V3_0, airflow.V3_2, airflow.V3_4)
-RESULTS = ("COMPLETED",) * 5 + ("FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "CONTINUED_AS_NEW") + (
-    "CONTINUED_AS_NEW",
-    "MYSTERIOUS",
-    None,
+RESULTS = (
+    ("COMPLETED",) * 5
+    + ("FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "CONTINUED_AS_NEW")
+    + (
+        "CONTINUED_AS_NEW",
+        "MYSTERIOUS",
+        None,
+    )
 )
 #: Replies by which Zilliant certainly accepted nothing.
 REFUSED = frozenset((301, 400, 401, 403, 404, 409, 422, 429, 500))
@@ -126,7 +130,7 @@ class Life:
             "store": dice.choice((0.0, 0.05, 0.2)) if storm else 0.0,
             "xcom": dice.choice((0.0, 0.1)) if storm else dice.choice((0.0, 0.0, 0.08)),
             "metrics": 0.05,
-            "state": dice.choice((0.0, 0.1)) if storm else dice.choice((0.0, 0.0, 0.1)),
+            "state": dice.choice((0.0, 0.1)) if storm else dice.choice((0.0, 0.15)),
             "mismatch": 0.03,
             "executor reports failure": 0.3,
             "host lost": 0.3,
@@ -136,11 +140,11 @@ class Life:
             "double": 0.05,
             "forget": 0.2,
             "edit before retry": dice.choice((0.0, 0.0, 0.5)),
-            "edit before clear": dice.choice((0.0, 0.5)),
+            "edit before clear": dice.choice((0.0, 0.6)),
             "lower retries": dice.choice((0.0, 0.0, 0.6)),
             "connection": dice.choice((0.0, 0.0, 0.05)),
         }
-        self._patience = dice.choice((1, 2, 4))
+        self._patience = dice.choice((2, 3, 4))
         self._stumbles: list[tuple[float, float]] = []
         self._moved: float | None = None
         self._login = dice.random() < 0.15
@@ -171,7 +175,7 @@ class Life:
             self._occupy(dice.choice((20.0, 200.0, 900.0)))
         if crowd:
             self.world.after(dice.uniform(10, 60), self._move)
-        if self.kind == "story" and dice.random() < 0.5:
+        if self.kind == "story" and dice.random() < 0.7:
             self.world.after(10 ** dice.uniform(0.3, 3), self._somebody_stops_it)
         if storm:
             for _ in range(dice.choice((0, 1, 2, 3))):
@@ -562,7 +566,19 @@ class Life:
         dice = self.world.dice
         ti = dice.choice(self.tis)
         what = dice.choice(
-            ("clear", "clear", "clear twice", "other clear", "retries", "edit", "stumble", "window", "fail", "revoke", "move")
+            (
+                "clear",
+                "clear",
+                "clear twice",
+                "other clear",
+                "retries",
+                "edit",
+                "stumble",
+                "window",
+                "fail",
+                "revoke",
+                "move",
+            )
         )
         if not self.strikes(what, 1.0):
             return

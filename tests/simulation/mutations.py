@@ -208,7 +208,7 @@ MUTATIONS = (
     Mutation("15", "a proxy's credentials in Base64 are shown", _nothing, PROXY),
     Mutation("16", "a Retry-After is slept through a kill", _sleeps_outlive_kills),
     Mutation("A", "green is noted before Airflow has the success", _green_is_noted_at_once),
-    Mutation("B", "a process that was cleared tells, and the earlier clear counts as informed", _a_cleared_process_tells),
+    Mutation("B", "a cleared process tells, and the clear before counts as informed", _a_cleared_process_tells),
     Mutation("C", "told is noted before anything is said", _told_before_it_is_said),
     Mutation("D", "a retried question takes the clear before it for its answer", _a_question_answers_itself),
     Mutation("E", "restoring overwrites what another process of the task recorded", _restoring_overwrites),

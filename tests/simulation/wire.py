@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -101,10 +102,8 @@ class Response:
 def _echo(headers: Any, body: bytes, proxies: Any) -> bytes:
     """A gateway that repeats what it was sent, secrets included."""
     told = str(headers.get("Authorization", ""))
-    try:
+    with contextlib.suppress(ValueError):
         told += " " + base64.b64decode(told.partition(" ")[2], validate=True).decode()
-    except ValueError:
-        pass
     if proxies:
         user = urlsplit(next(iter(proxies.values()))).netloc.rpartition("@")[0]
         told += " Proxy-Authorization: Basic " + base64.b64encode(user.encode()).decode()
