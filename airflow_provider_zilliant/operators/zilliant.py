@@ -148,7 +148,7 @@ class ZilliantRunWorkflowOperator(BaseOperator):
             raise self._attempt(context).lose_wait(error) from error
 
     def pre_execute(self, context: Context) -> None:
-        """Airflow 2.11 ends a task whose ``execution_timeout`` has run out before it resumes; only this runs earlier."""
+        """Airflow 2.11 ends a task whose ``execution_timeout`` has run out; only this runs before that."""
         super().pre_execute(context)
         method = getattr(context["ti"], "next_method", None)
         if method in ("__fail__", self.resume_completion.__name__):

@@ -653,7 +653,7 @@ class Worker(Process):
             return "retry", error
 
     def _finalize(self) -> None:
-        """``task_runner.py:finalize``, which runs even if the report was refused; 2.11: ``_run_raw_task``, as a part of it.
+        """``task_runner.py:finalize``, even if the report was refused; 2.11: ``_run_raw_task``.
 
         In 2.11 the callbacks run just before the commit; here, just after it.
         """

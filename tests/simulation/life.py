@@ -636,9 +636,9 @@ class Life:
             self.violate("an untyped failure", why)
         self.meet(f"error {type(error).__name__}")
         ti = worker.ti
-        if isinstance(error, ZilliantSubmissionUnknownError) and ti.unrestored == worker.try_number:
-            if not ti.uncertain and not self.lost[ti.index] and not ti.clears:
-                self.violate("an untrue question", f"every POST was refused: {error}")
+        is_question = isinstance(error, ZilliantSubmissionUnknownError) and ti.unrestored == worker.try_number
+        if is_question and not ti.uncertain and not self.lost[ti.index] and not ti.clears:
+            self.violate("an untrue question", f"every POST was refused: {error}")
         if isinstance(error, ZilliantConfigError) and "isn't defined" in str(error) and worker.next_method:
             self.violate(STUMBLE, str(error))
 
