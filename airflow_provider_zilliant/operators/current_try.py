@@ -43,7 +43,7 @@ class Try:
         self.before: Record | None = None
         #: The record as it was read last, and when.
         self.found: Record | None = None
-        self.found_time = time.time()
+        self.found_time = self.started_time = time.time()
         #: Whether this try was deferred before.
         self.is_resumed = False
         #: Whether a POST was begun whose outcome this process does not know.
@@ -90,18 +90,15 @@ class Try:
         """Puts the question into the log, notes that it was told, and returns the error to end with."""
         for line in (*question.advice, question.what):
             self.log.error(line)
-        self.note_told(record, asked=self.tries)
+        self.note_told(record)
         return question.error
 
-    def note_told(self, record: Record, *, asked: Tries | None = None) -> None:
-        """Notes that a person was told of what is on record: from then on, a clear is informed.
-
-        :param asked: these counts, if the person was asked, too.
-        """
+    def note_told(self, record: Record) -> None:
+        """Notes that a person was told of what is on record: from then on, a clear is informed."""
         if record.told:
             return
         try:
-            self.ledger.write(replace(record, told=True, asked=asked))
+            self.ledger.write(replace(record, told=True, told_at=self.tries))
             if compat.is_cleared(self.ti):
                 self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:

@@ -36,14 +36,18 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     answer = current.ledger.read_answer()
     if answer is not None:
         return _take_answer(current, hook, answer, asked_for)
-    record = current.found = current.ledger.read()
+    record = on_record = current.found = current.ledger.read()
     current.found_time = time.time()
     if isinstance(record, Intent) and record.time == current.carried.refused_intent_time:
         record = record.earlier
     current.before = record
     if record is None:
         return None
+    if record.tries.try_number > current.tries.try_number and record.time >= current.started_time:
+        raise messages.replaced()
     status, is_gone, trouble = _look_up(current, hook, record, asked_for)
+    if isinstance(record, Job) and current.ledger.read() != on_record:
+        raise messages.replaced()
     sign, told = _read_signs(current, record)
     found = find(replace(record, told=told), asked_for, status, is_gone=is_gone)
     on_clear = current.task.on_clear
@@ -69,13 +73,13 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
 def _read_signs(current: Try, record: Record) -> tuple[Sign, bool]:
     """Whether the task was cleared, and whether by a person who had been told.
 
-    A try that asked may be retried, if Airflow loses its report: then it asks again, whatever clear came before.
+    A clear that came before the telling is not informed: Airflow may retry a try that told, if it loses its report.
     """
     retries, is_resumed = current.task.retries or 0, current.is_resumed
     sign = read_sign(record.tries, current.tries, retries=retries, is_resumed=is_resumed)
-    if record.asked is None:
+    if record.told_at is None or sign is Sign.RETRY:
         return sign, record.told
-    since = read_sign(record.asked, current.tries, retries=retries, is_resumed=is_resumed)
+    since = read_sign(record.told_at, current.tries, retries=retries, is_resumed=is_resumed)
     return (Sign.DOUBT if since is Sign.DOUBT else sign), record.told and since is not Sign.RETRY
 
 
@@ -97,7 +101,7 @@ def _attach(current: Try, record: Job, status: JobStatus | None, sign: Sign) -> 
     """Takes the recorded job for this try's own, and says so on record: the next try's signs count from here."""
     current.log.info("Attaching to job %s, which an earlier try submitted.", record.job_id)
     told = record.told and sign is Sign.RETRY
-    job = replace(record, tries=current.tries, told=told, asked=record.asked if told else None)
+    job = replace(record, tries=current.tries, told=told, told_at=record.told_at if told else None)
     try:
         current.ledger.write(job)
     except Exception:

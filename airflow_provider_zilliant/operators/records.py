@@ -71,7 +71,7 @@ class Intent:
     :param tries: the counts of the try that meant to send it.
     :param time: when, in epoch seconds.
     :param told: whether a person has been told.
-    :param asked: the counts of the try that asked about it: what it asked, only a later clear answers.
+    :param told_at: the counts of the try that told: only a later clear is informed.
     :param earlier: what was on record before.
     """
 
@@ -79,7 +79,7 @@ class Intent:
     tries: Tries
     time: float
     told: bool = False
-    asked: Tries | None = None
+    told_at: Tries | None = None
     earlier: Intent | Job | None = None
 
 
@@ -91,7 +91,7 @@ class Job:
     :param time: when it was accepted, in epoch seconds.
     :param told: whether a person has been told of it.
     :param green: whether the task ended green with it.
-    :param asked: the counts of the try that asked about it: what it asked, only a later clear answers.
+    :param told_at: the counts of the try that told: only a later clear is informed.
     """
 
     asked_for: AskedFor
@@ -100,7 +100,7 @@ class Job:
     job_id: str
     told: bool = False
     green: bool = False
-    asked: Tries | None = None
+    told_at: Tries | None = None
 
 
 Record: TypeAlias = Intent | Job
@@ -125,12 +125,12 @@ def from_json(value: Any) -> Record:
     asked_for = AskedFor(**{**value["asked_for"], "parameters": dict(value["asked_for"]["parameters"])})
     tries = _tries(value["tries"])
     common = asked_for, tries, float(value["time"])
-    told, asked = bool(value["told"]), _tries(value["asked"]) if value.get("asked") is not None else None
+    told, told_at = bool(value["told"]), _tries(value["told_at"]) if value.get("told_at") is not None else None
     if value["state"] == "intent":
         earlier = value.get("earlier")
-        return Intent(*common, told, asked, from_json(earlier) if earlier is not None else None)
+        return Intent(*common, told, told_at, from_json(earlier) if earlier is not None else None)
     if value["state"] == "job" and isinstance(value["job_id"], str):
-        return Job(*common, value["job_id"], told, bool(value["green"]), asked)
+        return Job(*common, value["job_id"], told, bool(value["green"]), told_at)
     raise ValueError("neither an intent nor a job")
 
 

@@ -5,6 +5,7 @@ Paths are those of Airflow 3.3.2 (``sdk/`` and ``airflow/`` in site-packages); "
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -172,6 +173,8 @@ class TaskInstance:
         if retry:
             self.id += 1
             self.state = "up_for_retry"
+            if self.life.strikes("edit before retry"):
+                self.life.edit(self)
             self.schedule(self.options["retry_delay"])
         else:
             self.ends("failed")
@@ -364,7 +367,7 @@ class _Ti:
         ti = worker.ti
         self._worker = worker
         self.map_index = ti.index
-        self.try_number, self.max_tries = ti.try_number, ti.max_tries
+        self.try_number, self.max_tries = worker.try_number, worker.max_tries
         self.start_date = datetime.fromtimestamp(ti.start_date or START, UTC)
         if ti.life.version.term_raises:
             self.next_method = ti.next_method
@@ -486,7 +489,7 @@ class Worker(Process):
         self.life = life
         self.ti = ti
         self.id = ti.id
-        self.try_number = ti.try_number
+        self.try_number, self.max_tries = ti.try_number, ti.max_tries
         self.number = life.next_number()
         self.started = life.world.now
         self.should_retry = ti.is_eligible()
@@ -507,7 +510,7 @@ class Worker(Process):
         life.workers.append(self)
 
     def __repr__(self) -> str:
-        return f"{self.ti!r} try {self.ti.try_number}"
+        return f"{self.ti!r} try {self.try_number}"
 
     def enter(self) -> None:
         self.life.seams.tokens(self.tokens)
@@ -630,7 +633,7 @@ class Worker(Process):
             result = self._execute(task, context, view)
             try:
                 view.xcom_push("return_value", result)
-            except Injected:
+            except BaseException:
                 self.life.airflow_lost(ti)  # after the operator's last word
                 raise
             self.life.returned(self, result)
@@ -648,11 +651,9 @@ class Worker(Process):
         except (AirflowException, AirflowTaskTimeout, AirflowTaskTerminated, BaseException) as error:
             self._failed(error)
             return "retry", error
-        finally:
-            _ = ti
 
     def _finalize(self) -> None:
-        """``task_runner.py:finalize``, which runs even if the report was refused; 2.11: ``_run_raw_task``, as a part of it.
+        """``task_runner.py:finalize``, even if the report was refused; 2.11: ``_run_raw_task``.
 
         In 2.11 the callbacks run just before the commit; here, just after it.
         """
@@ -670,16 +671,21 @@ class Worker(Process):
             call = partial(task.resume_execution, self.next_method, dict(self.next_kwargs), context)
         else:
             call = partial(task.execute, context)
+        start = self.ti.start_date or self.world.clock()
+        deducts = version.deducts and self.next_method is not None and limit is not None
+        if deducts and self.world.clock() - start > limit - 2:
+            self.life.meet("item 1")
         task.pre_execute(context)
-        self.effect("pre_execute")
+        try:
+            self.effect("pre_execute")
+        except AirflowTaskTerminated:
+            self.life.airflow_lost(self.ti)  # 2.11: a signal before the operator's method has begun
+            raise
         if limit is None:
             return call()
-        seconds = limit
-        if version.deducts and self.next_method is not None:
-            seconds = limit - (self.world.clock() - (self.ti.start_date or self.world.clock()))
+        seconds = limit - (self.world.clock() - start) if deducts else limit
         try:
             if seconds <= 0:
-                self.life.meet("item 1")
                 raise AirflowTaskTimeout
             with TimeLimit(seconds):
                 return call()
@@ -758,10 +764,8 @@ class Triggerer(Machine):
         try:
             for _, task, _ in list(self.running.values()):
                 coroutine = task.get_coro()
-                try:
+                with contextlib.suppress(RuntimeError):
                     coroutine.close()
-                except RuntimeError:
-                    pass
         finally:
             asyncio._set_running_loop(None)
             world.machine = world.nowhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import random
 from collections.abc import Callable, Coroutine, Generator
@@ -153,10 +154,8 @@ class Process(Machine):
         self._greenlet.switch()
 
     def _main(self) -> None:
-        try:
+        with contextlib.suppress(Dead):
             self.main()
-        except Dead:
-            pass
 
     def bury(self) -> None:
         """Unwinds a greenlet that will never run again, so that nothing of it is left."""

@@ -27,7 +27,7 @@ HERE, THERE, MOVED = "http://127.0.0.1:8090", "http://127.0.0.1:8091", "http://1
 DAY = 86_400.0
 LINE, MOVE = "the line tries too often", "an edited Connection is not read"
 PROXY, STUMBLE = "a secret of the proxy", "a stumble ends a wait"
-VERSIONS = (airflow.V3_3,) * 4 + (airflow.V2_11,) * 2 + (airflow.V3_0, airflow.V3_2, airflow.V3_4)
+VERSIONS = (airflow.V3_3,) * 4 + (airflow.V2_11,) * 3 + (airflow.V3_0, airflow.V3_2, airflow.V3_4)
 RESULTS = (
     ("COMPLETED",) * 5
     + ("FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "CONTINUED_AS_NEW")
@@ -58,7 +58,7 @@ MOMENTS = (
     ("get.connect", "get.sent", "get.reply"),
     ("state.before",),
 )
-STRIKES = ("kill",) * 5 + ("terminate",) * 3 + ("slow",) * 3 + ("clear",) * 3 + ("clear twice", "fail", "edit")
+STRIKES = ("kill",) * 5 + ("terminate",) * 3 + ("slow",) * 3 + ("clear",) * 3 + ("clear twice",) * 3 + ("fail", "edit")
 
 
 class Life:
@@ -110,7 +110,7 @@ class Life:
 
     def _draw(self, dice: random.Random) -> None:
         roll = dice.random()
-        self.kind = "queue" if roll < 0.03 else "story" if roll < 0.55 else "storm"
+        self.kind = "queue" if roll < 0.02 else "crowd" if roll < 0.05 else "story" if roll < 0.55 else "storm"
         self.calm = self.kind == "queue"
         self.latency = dice.choice((0.02, 0.2, 2.0))
         self.slow_loss = dice.random() < 0.3
@@ -130,7 +130,7 @@ class Life:
             "store": dice.choice((0.0, 0.05, 0.2)) if storm else 0.0,
             "xcom": dice.choice((0.0, 0.1)) if storm else dice.choice((0.0, 0.0, 0.08)),
             "metrics": 0.05,
-            "state": dice.choice((0.0, 0.1)) if storm else dice.choice((0.0, 0.0, 0.1)),
+            "state": dice.choice((0.0, 0.1)) if storm else dice.choice((0.0, 0.15)),
             "mismatch": 0.03,
             "executor reports failure": 0.3,
             "host lost": 0.3,
@@ -138,26 +138,27 @@ class Life:
             "trigger raises": 0.06 if storm else 0.02,
             "restart": 0.05,
             "double": 0.05,
-            "forget": 0.15,
-            "edit before retry": dice.choice((0.0, 0.6)),
-            "edit before clear": dice.choice((0.0, 0.5)),
+            "forget": 0.2,
+            "edit before retry": dice.choice((0.0, 0.0, 0.5)),
+            "edit before clear": dice.choice((0.0, 0.6)),
             "lower retries": dice.choice((0.0, 0.0, 0.6)),
             "connection": dice.choice((0.0, 0.0, 0.05)),
         }
-        self._patience = dice.choice((1, 2, 4))
+        self._patience = dice.choice((2, 3, 4))
         self._stumbles: list[tuple[float, float]] = []
         self._moved: float | None = None
         self._login = dice.random() < 0.15
-        self._proxied = dice.random() < 0.05
+        self._proxied = dice.random() < 0.15
         self._connections = {"zilliant_default": HERE, "zilliant_other": THERE}
         self._passwords = {HERE: self._token(), THERE: self._token()}
         self.triggerers.extend(Triggerer(self, self.skew()) for _ in range(dice.choice((1, 1, 2))))
-        count = 4 if self.kind == "queue" else dice.choice((1, 1, 1, 2)) if storm else 1
+        crowd = self.kind == "crowd"
+        count = {"queue": 4, "crowd": 3}.get(self.kind) or (dice.choice((1, 1, 1, 2)) if storm else 1)
         options = self._draw_options(dice)
         for index in range(count):
             ask: dict[str, Any] = {
                 "workflow_automation_id": "P",
-                "scope": "us" if dice.random() < 0.7 or count > 1 else None,
+                "scope": "us" if not crowd and (dice.random() < 0.7 or count > 1) else None,
                 "parameters": {"region": f"r{index}"},
                 "descriptor": "PLATFORM_CUSTOM_WORKFLOW",
                 "zilliant_conn_id": "zilliant_default",
@@ -169,9 +170,13 @@ class Life:
                 store = VariableStore("prices", "publish", index, "manual__1")
                 for key in (KEY, ANSWER_KEY):
                     self.names[store.variable_name(key)] = ti, key
-            ti.schedule(dice.uniform(0, 1))
+            ti.schedule(index * 30.0 if crowd else dice.uniform(0, 1))
         if dice.random() < 0.2 and self.kind != "queue":
             self._occupy(dice.choice((20.0, 200.0, 900.0)))
+        if crowd:
+            self.world.after(dice.uniform(10, 60), self._move)
+        if self.kind == "story" and dice.random() < 0.7:
+            self.world.after(10 ** dice.uniform(0.3, 3), self._somebody_stops_it)
         if storm:
             for _ in range(dice.choice((0, 1, 2, 3))):
                 self.world.after(10 ** dice.uniform(-0.3, 3.6), self._something_happens)
@@ -204,7 +209,7 @@ class Life:
             "timeout": dice.choice((30.0, 300.0, 3600.0)),
             "poll_interval": dice.choice((None, None, 20.0, 120.0)),
             "deferrable": dice.random() < 0.6,
-            "durable": dice.random() < 0.87,
+            "durable": dice.random() < 0.8,
             "on_unknown_submission": "resubmit" if dice.random() < 0.1 else "fail",
             "on_clear": dice.choice(("ask", "attach", "submit")),
             "request_timeout": dice.choice((10.0, 60.0)),
@@ -548,6 +553,15 @@ class Life:
             ti.ask["zilliant_conn_id"] = "zilliant_other"
         self.world.note(f"{ti!r}: edited ({what})")
 
+    def _somebody_stops_it(self) -> None:
+        """A person stops a task that takes too long, or starts it over."""
+        ti = self.tis[0]
+        if ti.state in ("running", "deferred", "up_for_retry") and self.strikes("somebody stops it", 1.0):
+            if self.world.dice.random() < 0.6:
+                ti.mark("failed")
+            else:
+                ti.clear()
+
     def _something_happens(self) -> None:
         dice = self.world.dice
         ti = dice.choice(self.tis)
@@ -622,9 +636,9 @@ class Life:
             self.violate("an untyped failure", why)
         self.meet(f"error {type(error).__name__}")
         ti = worker.ti
-        if isinstance(error, ZilliantSubmissionUnknownError) and ti.unrestored == worker.try_number:
-            if not ti.uncertain and not self.lost[ti.index] and not ti.clears:
-                self.violate("an untrue question", f"every POST was refused: {error}")
+        is_question = isinstance(error, ZilliantSubmissionUnknownError) and ti.unrestored == worker.try_number
+        if is_question and not ti.uncertain and not self.lost[ti.index] and not ti.clears:
+            self.violate("an untrue question", f"every POST was refused: {error}")
         if isinstance(error, ZilliantConfigError) and "isn't defined" in str(error) and worker.next_method:
             self.violate(STUMBLE, str(error))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.simulation.life import HELD_BACK, Life
-from tests.simulation.reach import ENOUGH, required
+from tests.simulation.reach import ENOUGH, RARE, required
 from tests.simulation.seams import Seams
 from tests.simulation.truth import Violation
 
@@ -25,9 +25,8 @@ class Result:
 
     def missed(self) -> dict[str, int]:
         """What was met too rarely, and how often it was."""
-        enough = ENOUGH * self.lives / 10_000
         counts = {name: count(self.reached) for name, count in required().items()}
-        return {name: n for name, n in counts.items() if n < enough}
+        return {name: n for name, n in counts.items() if n < RARE.get(name, ENOUGH) * (self.lives // 1000) / 10}
 
 
 class Runner:

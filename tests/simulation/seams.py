@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import mock
 
 import pendulum
@@ -22,7 +20,7 @@ from airflow_provider_zilliant import compat, variables
 from airflow_provider_zilliant.connection import reading
 from airflow_provider_zilliant.hooks import zilliant as hooks
 from airflow_provider_zilliant.observability import telemetry
-from airflow_provider_zilliant.operators import attempt, earlier
+from airflow_provider_zilliant.operators import earlier
 from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
 from airflow_provider_zilliant.sandbox import engine
 from airflow_provider_zilliant.tasks import carried
@@ -142,15 +140,16 @@ class _Comms:
 class Seams:
     """Everything that is replaced, for one life after the other."""
 
-    triggers = {_TRIGGERS + "ZilliantJobTrigger": _JobTrigger, _TRIGGERS + "ZilliantScopeTrigger": _ScopeTrigger}
+    triggers: ClassVar = {
+        _TRIGGERS + "ZilliantJobTrigger": _JobTrigger,
+        _TRIGGERS + "ZilliantScopeTrigger": _ScopeTrigger,
+    }
 
     def __init__(self) -> None:
         task = Operator(task_id="publish", workflow_automation_id="P", retries=1)
         self._operator = task.prepare_for_execution().__dict__
         self._comms, self._stats = _Comms(), _Stats()
         self._life: Any = None
-        self.decisions: Counter[str] = Counter()
-        #: Changes to the package, put back one at a time (:mod:`tests.simulation.mutations`).
         self._decide = earlier.decide
 
     def bind(self, life: Life) -> None:
@@ -209,7 +208,7 @@ class Seams:
 
         def uuid4() -> Any:
             text = f"job-{self._life.number():06d}"
-            return SimpleNamespace(hex=text, __str__=None) if False else _Id(text)
+            return _Id(text)
 
         ids = SimpleNamespace(uuid4=uuid4)
         with ExitStack() as stack:
@@ -250,7 +249,6 @@ class Seams:
             replace(earlier, "decide", self._decided)
             replace(ExecutorSafeguard, "test_mode", True)
             stack.enter_context(mock.patch.object(task_runner, "SUPERVISOR_COMMS", self._comms, create=True))
-            _ = attempt, sys
             yield self
 
     def _access(self) -> Any:

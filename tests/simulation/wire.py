@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -41,10 +42,10 @@ GATEWAY: dict[str, tuple[int, bytes]] = {
 
 #: What can happen to a POST, with weights; ``None``: nothing.
 POST_FAULTS = {
-    **dict.fromkeys(
-        ("refused", "drop", "lost", "hang", "cut", "garbage", "empty", "504 later", "502 later", "echo"), 3
-    ),
+    **dict.fromkeys(("refused", "drop", "lost", "hang", "cut", "garbage", "empty", "504 later", "502 later"), 3),
     **dict.fromkeys(GATEWAY, 1),
+    "echo": 6,
+    "400": 3,
 }
 GET_FAULTS = {**dict.fromkeys(("refused", "lost", "cut", "garbage", "echo"), 2), **dict.fromkeys(GATEWAY, 1)}
 LOGIN_FAULTS = {**dict.fromkeys(("refused", "lost", "garbage", "echo"), 2), "503": 2, "400": 2}
@@ -107,10 +108,8 @@ class Response:
 def _echo(headers: Any, body: bytes, proxies: Any) -> bytes:
     """A gateway that repeats what it was sent, secrets included."""
     told = str(headers.get("Authorization", ""))
-    try:
+    with contextlib.suppress(ValueError):
         told += " " + base64.b64decode(told.partition(" ")[2], validate=True).decode()
-    except ValueError:
-        pass
     if proxies:
         user = urlsplit(next(iter(proxies.values()))).netloc.rpartition("@")[0]
         told += " Proxy-Authorization: Basic " + base64.b64encode(user.encode()).decode()
