@@ -115,6 +115,8 @@ class TaskInstance:
         self.uncertain = 0
         self.unrestored: int | None = None
         self.attached_after_clear = False
+        #: Intents on record, by process, and the jobs beside which each was agreed to.
+        self.intents: dict[int, list[Any]] = {}
         self._ticket = 0
 
     def __repr__(self) -> str:
@@ -462,7 +464,7 @@ class _Store:
         self._change(lambda: worker.life.remembers(worker.ti, key, json.loads(text)), text)
 
     def delete(self, key: str) -> None:
-        self._change(lambda: self._worker.ti.store.pop(key, None), "")
+        self._change(lambda: self._worker.life.forgets(self._worker.ti, key), "")
 
     def _change(self, apply: Callable[[], Any], text: str) -> None:
         worker = self._worker
@@ -503,6 +505,8 @@ class Worker(Process):
         self.last_status: int | None = None
         self.requesting = ""
         self.decided = False
+        #: When it made up its mind to submit.
+        self.intended = life.world.now
         self.tokens: dict[Any, Any] = {}
         self.task: Any = None
         self._alarm = 0

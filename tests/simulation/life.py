@@ -310,6 +310,8 @@ class Life:
             raise Injected("the Variable cannot be written")
         if text is None:
             self.variables.pop(name, None)
+            if name in self.names:
+                self._remembered(*self.names[name], None)
         else:
             self.check_text(text, "record")
             self.variables[name] = text
@@ -324,16 +326,29 @@ class Life:
         ti.store[key] = value
         self._remembered(ti, key, value)
 
+    def forgets(self, ti: TaskInstance, key: str) -> None:
+        ti.store.pop(key, None)
+        self._remembered(ti, key, None)
+
     def _remembered(self, ti: TaskInstance, key: str, value: Any) -> None:
-        if key != KEY or not isinstance(value, dict) or value.get("state") != "job":
+        worker = self.world.machine
+        if key != KEY or not isinstance(worker, Worker):
+            return
+        if not isinstance(value, dict) or value.get("state") != "intent":
+            ti.intents.pop(worker.number, None)
+        elif worker.number not in ti.intents and not value["told"]:
+            worker.intended = self.world.now
+            ti.intents[worker.number] = self._agreed(worker)
+        if not isinstance(value, dict) or value.get("state") != "job":
             return
         job = self.accepted_jobs.get(value["job_id"])
         if job is None:
             return
-        job.known = True
+        job.known = self.world.now if job.known is None else job.known
         job.noted_green = job.noted_green or bool(value.get("green"))
         if ti.answer == job.job_id:
             ti.answer, ti.answered, ti.owed = None, job.job_id, [job]
+            job.claimed = self._planned(worker).digest
             self.meet("an answer was used")
 
     # What Zilliant does.
@@ -372,13 +387,29 @@ class Life:
             self.world.after(10 ** dice.uniform(0, 3.6), lambda: self._forget(new))
         if worker.killed_before:
             self.violate("a killed task submitted", f"{worker!r}")
+        passed = [one for number, jobs in ti.intents.items() if number != worker.number for one in jobs]
         for earlier in ti.owed:
+            if earlier in passed:
+                continue  # an intent without outcome stands between them, and that one was agreed to
             why = truth.objection(earlier, new, ti)
             if why is not None:
                 self.violate("published twice", f"{new.job_id} after {earlier.job_id}: {why}")
         if ti.answer and self.version.clear_keeps and worker.options["durable"]:
             self.violate("an answer was ignored", f"{new.job_id}")
         ti.owed = [new]
+
+    def _planned(self, worker: Worker) -> Accepted:
+        """What this process asks for."""
+        ask = worker.ask
+        parameters = {"WORKFLOW_AUTOMATION_ID": ask["workflow_automation_id"], **ask["parameters"]}
+        asked = {"descriptor": ask["descriptor"], "scope": ask["scope"], "parameters": parameters}
+        place = self.places[self._connections[ask["zilliant_conn_id"]]]
+        return Accepted("", place, asked, None, worker, self.world.now, self.world.now)
+
+    def _agreed(self, worker: Worker) -> list[Accepted]:
+        """The jobs beside which this process may submit now."""
+        planned = self._planned(worker)
+        return [job for job in worker.ti.owed if truth.objection(job, planned, worker.ti) is None]
 
     def _forget(self, job: Accepted) -> None:
         job.place.engine.jobs.pop(job.job_id, None)

@@ -24,12 +24,13 @@ class Violation(Exception):
         self.kind = kind
 
 
-@dataclass
+@dataclass(eq=False)
 class Accepted:
     """A job, as Zilliant knows it for certain.
 
     :param began: when its POST began to leave.
-    :param known: whether the task's memory has held its id.
+    :param known: since when the task's memory holds its id.
+    :param claimed: what a person has answered that it was asked for, if it was not that.
     :param replied: whether the process that sent it has read its id.
     """
 
@@ -40,14 +41,15 @@ class Accepted:
     worker: Worker
     began: float
     time: float
-    known: bool = False
+    known: float | None = None
     replied: bool = False
     forgotten: bool = False
     noted_green: bool = False
+    claimed: tuple[str, str] | None = None
 
     @property
     def digest(self) -> tuple[str, str]:
-        return digest(self.place.url, self.asked)
+        return self.claimed or digest(self.place.url, self.asked)
 
     def state(self, now: float) -> str:
         result = self.job.result
@@ -70,7 +72,7 @@ def objection(earlier: Accepted, new: Accepted, ti: TaskInstance) -> str | None:
     options = worker.options
     same = earlier.digest == new.digest
     state = earlier.state(new.time)
-    unknown = not earlier.known
+    unknown = earlier.known is None or earlier.known > worker.intended
     # A clear of the process that was about to send the earlier one counts, too: it is killed for it, a little later.
     clears = [clear for clear in ti.clears if earlier.worker.started <= clear.time <= worker.started]
     if state == "failed" and (same or clears or unknown):
@@ -82,7 +84,7 @@ def objection(earlier: Accepted, new: Accepted, ti: TaskInstance) -> str | None:
             return None
         return "durable=False, and nobody cleared, and no process was lost"
     if not clears:
-        return f"a retry, while the earlier job was {state}" + ("" if earlier.known else " and unknown")
+        return f"a retry, while the earlier job was {state}" + (" and unknown" if unknown else "")
     if any(clear.forgets for clear in clears):
         return None
     greens = [time for time, job_id in ti.greens if job_id == earlier.job_id]
