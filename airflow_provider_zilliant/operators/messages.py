@@ -45,8 +45,9 @@ def not_remembered(error: BaseException, job_id: str | None) -> ZilliantError:
     """A try that ends while its job is open, where nothing remembers the job and a retry would submit a second one."""
     plain = error if isinstance(error, ZilliantError) else ZilliantError(f"{type(error).__name__}: {error}")
     if isinstance(error, AirflowTaskTimeout):
+        said = str(error)
         plain = ZilliantTimeoutError(
-            f"execution_timeout ran out ({error})" if str(error) else "execution_timeout ran out"
+            said if said.startswith("execution_timeout") else f"execution_timeout ran out ({said or 'no details'})"
         )
     job = f"job {job_id}" if job_id is not None else "its job"
     return final(

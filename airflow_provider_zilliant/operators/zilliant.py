@@ -44,8 +44,8 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         seconds, ``None`` for no limit.
     :param wait_for_completion: also wait until the job is closed, and fail unless it COMPLETED.
         Without it the task is green as soon as the job is queued, which says nothing about its success.
-    :param timeout: longest wait for completion, counted from acceptance: timedelta or seconds,
-        ``None`` for no limit.
+    :param timeout: longest wait for completion of one try, counted from acceptance or, in a try that attaches to a
+        job, from there: timedelta or seconds, ``None`` for no limit.
     :param poll_interval: seconds between polls, or between tries while the scope is busy. ``None``: a
         tenth of the time waited so far, at least 5 s and at most 60 s; the first after 8 s, because
         Airflow's LocalExecutor may fail a task that is resumed sooner after its deferral.

@@ -219,6 +219,20 @@ def test_every_message_that_troubleshooting_explains_exists():
     assert not unknown
 
 
+@pytest.mark.parametrize("page", ["docs/crashes.md", "docs/reference/operator.md"])
+def test_the_table_of_consent_is_the_one_that_is_executed(page):
+    from airflow_provider_zilliant.operators.consent import to_markdown
+
+    assert f"<!-- table of consent -->\n{to_markdown()}\n\n" in (PROJECT / page).read_text(encoding="utf-8")
+
+
+def test_no_page_tells_to_clear_in_order_to_attach():
+    """With the default ``on_clear``, a task that has told of its open job submits again when it is cleared."""
+    for page in PAGES:
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        assert not re.search(r"clear(?:ing)? (?:the|this) task(?: attaches|: it attaches to the job \()", text), page
+
+
 def test_the_readme_links_to_what_exists():
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (PROJECT / "README.md").read_text(encoding="utf-8"))
     assert targets
