@@ -1,4 +1,4 @@
-"""Keeps secrets out of messages: every text that came from a server, or from an exception, goes through here."""
+"""Removes secrets from the texts of servers and exceptions, before a message quotes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts and flags in a Connection's Extra, as JSON or a form saves them, and the error that names a wrong one."""
+"""Reads a key of Extra as text or flag, however it was saved; what each key may hold is in ``fields``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parses the values of a Connection's fields, or names the field that is wrong. No I/O, no Airflow."""
+"""Each field of a Connection by name: the values it accepts, what they mean, and the error for a wrong one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.token import parse_json_object, parse_token, require_header_value
 from airflow_provider_zilliant.api.urls import is_proxy, parse_origin
 from airflow_provider_zilliant.connection.extra import flag, text
-from airflow_provider_zilliant.connection.logins import parse_login
+from airflow_provider_zilliant.connection.login_choice import parse_login
 from airflow_provider_zilliant.exceptions import ZilliantConfigError
 
 

@@ -19,7 +19,7 @@ from airflow_provider_zilliant.connection import form
 from airflow_provider_zilliant.connection.reading import read
 from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError
 from airflow_provider_zilliant.waits.events import verdict
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import poll_patiently, watch
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class ZilliantHook(BaseHook):
         :raises ZilliantReplyError: the reply was lost or unreadable.
         :raises ZilliantUnreachableError: the request did not reach Zilliant.
         """
-        return self.run(poll_patiently(self.client, job_id, tell=Teller(self.log)))
+        return self.run(poll_patiently(self.client, job_id, progress=ProgressLog(self.log)))
 
     def wait_for_job(
         self, job_id: str, *, poll_interval: float | None = None, timeout: timedelta | float | None = None
@@ -173,7 +173,7 @@ class ZilliantHook(BaseHook):
                 poll_interval=arguments.parse_poll_interval(poll_interval),
                 deadline=now + limit if limit is not None else None,
                 first_pause=0.0,
-                tell=Teller(self.log, Teller.OFTEN),
+                progress=ProgressLog(self.log, ProgressLog.OFTEN),
             )
         )
         return verdict(event, about=f"connection {self.zilliant_conn_id!r}")

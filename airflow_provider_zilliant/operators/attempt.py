@@ -23,7 +23,7 @@ from airflow_provider_zilliant.operators.task import Task
 from airflow_provider_zilliant.tasks.carried import Carried
 from airflow_provider_zilliant.waits import intervals
 from airflow_provider_zilliant.waits.events import Closed, Failed, Retry, TimedOut, parse_event, unrecognized, verdict
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import watch
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Attempt:
             poll_interval=task.poll_interval,
             deadline=deadline,
             first_pause=intervals.pause(now - job.time, task.poll_interval),
-            tell=Teller(self._log, Teller.OFTEN),
+            progress=ProgressLog(self._log, ProgressLog.OFTEN),
         )
         return self._completed(hook.run(waited))
 

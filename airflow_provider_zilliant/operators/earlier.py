@@ -14,7 +14,7 @@ from airflow_provider_zilliant.operators.current_try import Try
 from airflow_provider_zilliant.operators.ledger import ANSWER_KEY
 from airflow_provider_zilliant.operators.records import AskedFor, Intent, Job, Record
 from airflow_provider_zilliant.tasks.final_errors import final
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import find_status, poll_patiently
 
 
@@ -90,7 +90,9 @@ def _look_up(
     if isinstance(record, Intent) or record.asked_for.base_url != asked_for.base_url:
         return None, False, None
     try:
-        status = hook.run(find_status(hook.client, record.job_id, accepted_time=record.time, tell=Teller(current.log)))
+        status = hook.run(
+            find_status(hook.client, record.job_id, accepted_time=record.time, progress=ProgressLog(current.log))
+        )
     except ZilliantError as error:
         current.check_alive()
         return None, False, error
@@ -114,7 +116,7 @@ def _attach(current: Try, record: Job, status: JobStatus | None, sign: Sign) -> 
 def _take_answer(current: Try, hook: ZilliantHook, job_id: str, asked_for: AskedFor) -> Mine:
     """Attaches to the job that a person has named."""
     try:
-        status = hook.run(poll_patiently(hook.client, job_id, tell=Teller(current.log)))
+        status = hook.run(poll_patiently(hook.client, job_id, progress=ProgressLog(current.log)))
     except ZilliantNotFoundError as error:
         raise final(messages.unknown_answer(job_id, ANSWER_KEY, error)) from None
     current.log.info("Attaching to job %s, which was entered as %s.", job_id, ANSWER_KEY)

@@ -1,4 +1,4 @@
-"""No job is lost: whatever ends a try while its job goes on says so, and what to do."""
+"""Signals, timeouts and errors that end a try while its job goes on: what is noted, and what the error says."""
 
 from __future__ import annotations
 

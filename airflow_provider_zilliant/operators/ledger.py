@@ -1,4 +1,4 @@
-"""What a task remembers of its submission, so that no retry submits twice.
+"""Reads and writes a task's record: under which key, in Airflow's task state or in Variables.
 
 ::
 

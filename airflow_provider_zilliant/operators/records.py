@@ -1,4 +1,4 @@
-"""The records of a submission: what was asked for, by which try, and what became of it."""
+"""The fields of a record (what was asked for, by which try, what became of it), and their JSON form."""
 
 from __future__ import annotations
 

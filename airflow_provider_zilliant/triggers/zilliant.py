@@ -18,7 +18,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_zilliant.compat import TRIGGERS_LEARN_OF_KILLS
 from airflow_provider_zilliant.waits import intervals, scope_queue
 from airflow_provider_zilliant.waits.events import Closed, Retry, TimedOut, to_payload
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import watch
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class ZilliantJobTrigger(_Trigger):
                         first_pause=first_pause,
                         read=client.next_read,
                         sleep=holder.sleep if self.poll_interval is None else None,
-                        tell=Teller(self.log),
+                        progress=ProgressLog(self.log),
                     )
                 if isinstance(event, Closed):
                     holder.closed()

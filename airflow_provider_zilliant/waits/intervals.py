@@ -1,4 +1,4 @@
-"""How long to wait between polls, and what a deadline leaves of it: pure arithmetic."""
+"""Every duration between polls, and what a deadline leaves of it: pure arithmetic."""
 
 from __future__ import annotations
 

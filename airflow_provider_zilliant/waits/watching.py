@@ -18,7 +18,7 @@ from airflow_provider_zilliant.exceptions import (
 )
 from airflow_provider_zilliant.waits import intervals
 from airflow_provider_zilliant.waits.events import Closed, Failed, TimedOut
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 
 #: This many failed polls in a row are tolerated; the next one ends the wait.
 TOLERATED_FAILURES = 10
@@ -46,7 +46,7 @@ def is_transient(error: ZilliantError, since_acceptance: float | None) -> bool:
 
 
 async def poll_patiently(
-    client: Client, job_id: str, *, accepted_time: float | None = None, tell: Teller | None = None
+    client: Client, job_id: str, *, accepted_time: float | None = None, progress: ProgressLog | None = None
 ) -> JobStatus:
     """One poll whose transient failures are tolerated.
 
@@ -60,14 +60,14 @@ async def poll_patiently(
             if failures == TOLERATED_FAILURES or not is_transient(error, since):
                 raise
             seconds = max(min(FIRST_BACKOFF * 2**failures, LONGEST_BACKOFF), _requested_pause(error))
-            if tell is not None:
-                tell.failed(error, failures + 1, seconds)
+            if progress is not None:
+                progress.failed(error, failures + 1, seconds)
         await client.transport.sleep(seconds)
     raise AssertionError("the last failure is raised")
 
 
 async def find_status(
-    client: Client, job_id: str, *, accepted_time: float, tell: Teller | None = None
+    client: Client, job_id: str, *, accepted_time: float, progress: ProgressLog | None = None
 ) -> JobStatus | None:
     """The status of a job on record, or ``None`` if Zilliant certainly no longer knows it.
 
@@ -78,7 +78,7 @@ async def find_status(
     """
     for remaining in range(CONFIRMATIONS, -1, -1):
         try:
-            return await poll_patiently(client, job_id, accepted_time=accepted_time, tell=tell)
+            return await poll_patiently(client, job_id, accepted_time=accepted_time, progress=progress)
         except ZilliantNotFoundError as error:
             if not error.is_json or client.transport.now() - accepted_time < NOT_FOUND_GRACE:
                 raise
@@ -98,7 +98,7 @@ async def watch(
     first_pause: float,
     read: int = 1,
     sleep: Callable[[float, float], Awaitable[None]] | None = None,
-    tell: Teller | None = None,
+    progress: ProgressLog | None = None,
 ) -> Closed | TimedOut | Failed:
     """Polls the job until it is closed or there is a reason to stop.
 
@@ -144,15 +144,15 @@ async def watch(
             del story
             at_least = max(at_least, _requested_pause(error))
             seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
-            if tell is not None:
-                tell.failed(error, failures, seconds)
+            if progress is not None:
+                progress.failed(error, failures, seconds)
         else:
             failures, was_missed = 0, False
             if status.is_closed:
                 return Closed(status)
             seconds = intervals.pause(now() - began, poll_interval)
-            if tell is not None:
-                tell.open(status, now(), seconds)
+            if progress is not None:
+                progress.open(status, now(), seconds)
             del status  # a thousand waits need not keep it while they sleep
         if intervals.has_passed(deadline, now()):
             return TimedOut(job_id)

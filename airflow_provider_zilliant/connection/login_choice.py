@@ -1,4 +1,4 @@
-"""Which login a Connection describes: its flow follows from the fields that are filled. No I/O, no Airflow."""
+"""Which login flow a Connection's filled fields choose, and the error for every other combination."""
 
 from __future__ import annotations
 
