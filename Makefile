@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 FAST := tests/protocol tests/wire
 
-.PHONY: help demo demo-stop test test-fast test-matrix chaos bench screenshots check format dist docs install clean
+.PHONY: help demo demo-stop test test-fast test-matrix chaos simulate bench screenshots check format dist docs install clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,9 @@ test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 t
 
 chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
 	@$(RUN) -m tools.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+
+simulate: $(STAMP)  ## Live 10,000 lives of tasks in virtual time (LIVES=, SEED=; LIFE= tells the story of one).
+	@$(RUN) -m tests.simulation --lives $(or $(LIVES),10000) --seed $(or $(SEED),1) $(if $(LIFE),--life $(LIFE))
 
 bench: $(STAMP)  ## Measure against a floor and other providers, 20 minutes (PARTS="queue imports ...", QUICK=1).
 	@$(RUN) -m tests.benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick)

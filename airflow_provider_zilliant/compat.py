@@ -52,21 +52,11 @@ def task_state(context: Context) -> TaskState:
     """Airflow's task state, or Variables on an Airflow that has none."""
     store = context.get("task_state_store")
     if store is not None:
-        return _AirflowsTaskState(store, may_be_empty=context["ti"].try_number <= 1)
+        return _AirflowsTaskState(store, may_be_empty=getattr(context.get("ti"), "try_number", 1) <= 1)
     if TASK_STATE_IS_KEPT:
         return _MissingTaskState()
     ti = context["ti"]
     return VariableStore(ti.dag_id, ti.task_id, ti.map_index, ti.run_id)
-
-
-def call_when_green(task: Any, function: Callable[[], None]) -> None:
-    """Calls the function when Airflow has noted that the running task is green (2.11: right before it does).
-
-    Not in ``execute``: after that, the worker may die, or the result may not be stored, and the task is retried.
-    """
-    given = task.on_success_callback or []
-    callbacks = given if isinstance(given, list | tuple) else [given]
-    task.on_success_callback = [*callbacks, lambda context: function()]
 
 
 class _AirflowsTaskState:
@@ -120,8 +110,8 @@ class _AirflowsTaskState:
 class _MissingTaskState:
     """Airflow keeps task state, but hands this task none, as where ``execute`` is called by hand.
 
-    Reading finds nothing, since nothing can have been written. Writing fails, and with it the submission: falling back
-    to Variables would look for a record where no other try has left any.
+    Nothing can have been written, so reading finds nothing, and there is nothing to delete. Writing fails, and with it
+    the submission: a record in Variables would be one that no other try looks for.
     """
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -134,10 +124,37 @@ class _MissingTaskState:
         )
 
     def delete(self, key: str) -> None:
-        self.set(key, None)
+        pass
 
     def variable_name(self, key: str) -> None:
         return None
+
+
+def has_succeeded(ti: Any) -> bool:
+    """Whether Airflow has this task's success on record, as its success callback asks.
+
+    Airflow 3 calls that callback even if it could not report the success, because the task was cleared or marked
+    meanwhile. Airflow 2.11 calls it just before it commits, while it holds the task's row.
+    """
+    return not hasattr(ti, "get_task_states") or _state(ti) == "success"
+
+
+def is_cleared(ti: Any) -> bool:
+    """Whether a task that still runs has been cleared or marked, and will be killed for it; if in doubt, it has."""
+    try:
+        return _state(ti) != "running"
+    except Exception:
+        return True
+
+
+def _state(ti: Any) -> str | None:
+    """What Airflow has on record."""
+    if not hasattr(ti, "get_task_states"):
+        return getattr(ti, "current_state", lambda: "running")()
+    mapped = {"map_index": ti.map_index} if (ti.map_index if ti.map_index is not None else -1) >= 0 else {}
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], **mapped)
+    found = [state for of_run in states.values() for state in of_run.values()]
+    return str(found[0]) if len(found) == 1 and found[0] is not None else None
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:

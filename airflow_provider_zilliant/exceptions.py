@@ -37,7 +37,10 @@ class ZilliantError(Exception):
     :param detail: what went wrong.
     :param doing: what was being done, as in "Submitting workflow 'X'"; the message begins with it.
     :ivar detail: the message without ``doing``.
+    :ivar is_login: whether it happened at the login server, before Zilliant was asked anything.
     """
+
+    is_login = False
 
     def __init__(self, detail: str, *, doing: str | None = None) -> None:
         super().__init__(f"{doing}: {detail}" if doing else detail)
@@ -45,7 +48,13 @@ class ZilliantError(Exception):
 
 
 class ZilliantConfigError(ZilliantError, ValueError):
-    """The connection or an argument is wrong. The message names the field; nothing was sent."""
+    """The connection or an argument is wrong. The message names the field; nothing was sent.
+
+    :ivar is_missing_connection: whether Airflow found no such Connection. It says the same when a secrets
+        backend, or its own API, fails for a moment.
+    """
+
+    is_missing_connection = False
 
 
 class ZilliantUnreachableError(ZilliantError):
@@ -88,12 +97,7 @@ class ZilliantBadRequestError(ZilliantRequestError):
 
 
 class ZilliantAuthError(ZilliantRequestError):
-    """401, 403, or a refused login.
-
-    :ivar is_login: whether the login server refused, before anything was sent to Zilliant.
-    """
-
-    is_login = False
+    """401, 403, or a refused login."""
 
 
 class ZilliantNotFoundError(ZilliantRequestError):

@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# An example that takes long says something of the machine's load, not of the rule.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # Airflow reads its configuration when it is first imported, so this stands before any such import.
 _HOME = Path(tempfile.mkdtemp(prefix="zilliant-airflow-"))
@@ -77,7 +82,7 @@ def _forget_secrets() -> None:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """An embedded Zilliant on a free port; the process has logged in nowhere yet."""
-    hook_module._tokens.clear()
+    hook_module._logins.clear()
     with Sandbox(seed=0) as running:
         yield running
 
@@ -114,7 +119,7 @@ LOGIN = {
 @pytest.fixture
 def login_sandbox() -> Iterator[Sandbox]:
     """A sandbox in which one user may log in."""
-    hook_module._tokens.clear()
+    hook_module._logins.clear()
     with Sandbox(seed=0, users={LOGIN["login"]: LOGIN["password"]}) as running:
         yield running
 

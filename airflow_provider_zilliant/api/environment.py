@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_zilliant import __version__
 from airflow_provider_zilliant.api.http import Request
 from airflow_provider_zilliant.api.login import TOKEN_PATH, Login
-from airflow_provider_zilliant.api.redaction import spellings
+from airflow_provider_zilliant.api.redaction import proxy_secrets, spellings
 from airflow_provider_zilliant.api.token import Token
 
 _COMMON_HEADERS = {"Accept": "application/json", "User-Agent": f"airflow-provider-zilliant/{__version__}"}
@@ -38,24 +36,46 @@ class Environment:
 
     def sign(self, request: Request, token: Token | None) -> Request:
         """The request addressed to this environment, with the token in its headers."""
-        return self._request(
-            request.method,
-            self.base_url + request.url,
+        secrets = self._secrets
+        if token is not None:
+            secrets = secrets | token.secrets if secrets else token.secrets
+        return Request(
+            method=request.method,
+            url=self.base_url + request.url,
             json=request.json,
             headers=self.headers(token),
-            secrets=self._secrets | token.secrets if token else self._secrets,
+            verify=self.verify,
+            proxies=self._proxies,
+            secrets=secrets,
         )
 
-    def login_request(self) -> Request:
-        """``POST /services/oauth2/token``, form-encoded, to the login server."""
-        assert self.login is not None, "there is nothing to log in with"
-        url = self.login.url + TOKEN_PATH
-        return self._request("POST", url, form=self.login.form, headers=_COMMON_HEADERS, secrets=self._secrets)
+    def login_request(self, now: float) -> Request:
+        """``POST /services/oauth2/token``, form-encoded, to the login server. A signature takes some milliseconds.
 
-    def _request(self, method: str, url: str, **what: Any) -> Request:
-        return Request(method, url, verify=self.verify, proxies=dict(self.proxies) or None, **what)
+        :param now: the time, in epoch seconds.
+        """
+        assert self.login is not None, "there is nothing to log in with"
+        form = self.login.form(now)
+        return Request(
+            method="POST",
+            url=self.login.url + TOKEN_PATH,
+            form=form,
+            headers=_COMMON_HEADERS,
+            verify=self.verify,
+            proxies=self._proxies,
+            secrets=self._secrets | spellings(*self.login.form_secrets(form)),
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may hold, of the Connection itself."""
+        return self.login.secrets if self.login else self.token.plain_secrets if self.token else ()
+
+    @cached_property
+    def _proxies(self) -> dict[str, str] | None:
+        return dict(self.proxies) or None
 
     @cached_property
     def _secrets(self) -> frozenset[str]:
-        proxy_passwords = (urlsplit(url).password or "" for name, url in self.proxies if name != "no_proxy")
-        return spellings(*(self.login.secrets if self.login else ()), *proxy_passwords)
+        proxies = (url for name, url in self.proxies if name != "no_proxy")
+        return spellings(*(self.login.secrets if self.login else ())) | proxy_secrets(proxies)

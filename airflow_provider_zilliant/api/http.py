@@ -7,12 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from airflow_provider_zilliant.api.redaction import redact, shorten
+from airflow_provider_zilliant.api.redaction import LONGEST_TEXT, redact, shorten, to_sentence
 from airflow_provider_zilliant.exceptions import (
     ZilliantAuthError,
     ZilliantBadRequestError,
@@ -23,8 +22,11 @@ from airflow_provider_zilliant.exceptions import (
     ZilliantServerError,
 )
 
+#: A transport reads no more of a body than this. What is longer is none of Zilliant's replies.
+LONGEST_BODY = 2**20
 
-@dataclass(frozen=True)
+
+@dataclass  # not frozen: making one, at every poll, would take three times as long
 class Request:
     """Everything that a transport needs to send one request.
 
@@ -41,7 +43,7 @@ class Request:
     #: Secrets that a reply could echo; no message may contain them.
     secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
 
-    @cached_property
+    @property
     def body(self) -> bytes | None:
         if self.json is not None:
             return json.dumps(self.json).encode()
@@ -56,7 +58,7 @@ class Request:
         return "application/x-www-form-urlencoded" if self.form is not None else None
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen, likewise
 class Reply:
     """What came back. ``headers`` are looked up by lower-case names, ``received_time`` is in epoch seconds."""
 
@@ -93,7 +95,7 @@ class Reply:
     def parse_json(self) -> Any:
         """The body as JSON; ValueError if it is not JSON."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body.decode().removeprefix("\ufeff"))
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
@@ -101,7 +103,8 @@ class Reply:
     def explanation(self) -> str:
         """The server's own explanation: one short line without secrets."""
         # Before parsing and after: an escape in the JSON could spell a secret in yet another way.
-        text = redact(self.body.decode("utf-8", "replace"), self.secrets)
+        is_cut = len(self.body) > LONGEST_TEXT
+        text = redact(self.body[:LONGEST_TEXT].decode("utf-8", "replace"), self.secrets, is_cut=is_cut)
         return shorten(redact(_extract_explanation(text), self.secrets))
 
     @property
@@ -129,14 +132,19 @@ class NoReply:
     reason: str
 
     @classmethod
-    def because(cls, error: BaseException, request: Request, *, sent: bool) -> NoReply:
-        """What a transport's exception means."""
+    def because(
+        cls, error: BaseException, request: Request, *, sent: bool, secrets: frozenset[str] = frozenset()
+    ) -> NoReply:
+        """What a transport's exception means.
+
+        :param secrets: what no message may hold, beside the request's.
+        """
         kind = type(error).__name__
         if isinstance(error, ValueError):
             # An address or a header that cannot be used. Its text would quote it, password included.
             advice = "check the proxies in Extra and in the environment (http_proxy, https_proxy)"
             return cls(sent, f"the request could not be built ({kind}); {advice}")
-        text = shorten(redact(str(error), request.secrets))
+        text = shorten(redact(str(error), request.secrets | secrets))
         return cls(sent, f"{kind}: {text}" if text else kind)
 
 
@@ -152,8 +160,9 @@ _ERRORS: dict[int, type[ZilliantRequestError]] = {
 _ADVICE = {
     401: (
         "Check that the connection's Password holds the token endpoint's whole response (not only its "
-        "access_token), that the token belongs to this environment and has not been revoked, and that "
-        "Extra oauth_host is this environment's OAuth host."
+        "access_token), that the token belongs to this environment and has not been revoked, that "
+        "Extra oauth_host is this environment's OAuth host, and that the domain of Host is a Host_Name in the "
+        'environment\'s "Zilliant SSO Configuration".'
     ),
     403: "The token is valid but not authorized for this; check the user's rights in Zilliant.",
     404: "Check the job id, and that the connection's Host is this Zilliant environment.",
@@ -178,7 +187,7 @@ def to_error(reply: Reply, doing: str) -> ZilliantRequestError:
     else:
         advice = _ADVICE.get(reply.status, "")
     return kind(
-        f"{text}. {advice}".rstrip(),
+        f"{to_sentence(text)} {advice}".rstrip(),
         doing=doing,
         status_code=reply.status,
         message=explanation,
@@ -198,7 +207,7 @@ def _extract_explanation(text: str) -> str:
         fields = [parsed.get(key) for key in ("error", "error_description", "message", "errorMessage", "detail")]
         return ": ".join(value for value in fields if isinstance(value, str) and value) or text
     if re.match(r"\s*<", text):
-        page = text[:20_000]
-        title = re.search(r"<title[^>]*>(.*?)</title", page, re.IGNORECASE | re.DOTALL)
-        return f"(an HTML page) {title[1] if title else re.sub('<[^>]*>', ' ', page)}"
+        # No "<" inside a tag: else a page of nothing but "<" takes seconds.
+        title = re.search(r"<title[^<>]*>([^<]*)", text, re.IGNORECASE)
+        return f"(an HTML page) {title[1] if title else re.sub('<[^<>]*>', ' ', text)}"
     return text

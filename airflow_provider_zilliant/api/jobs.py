@@ -14,6 +14,7 @@ import pendulum
 
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request, to_error
 from airflow_provider_zilliant.api.job_status import JobStatus
+from airflow_provider_zilliant.api.redaction import to_sentence
 from airflow_provider_zilliant.arguments import DEFAULT_DESCRIPTOR
 from airflow_provider_zilliant.exceptions import (
     ZilliantConfigError,
@@ -181,8 +182,8 @@ def unknown_outcome(
 ) -> ZilliantSubmissionUnknownError:
     """The error for a POST that may have been accepted."""
     return ZilliantSubmissionUnknownError(
-        f"The outcome of submitting {submission} at {attempted_at.to_iso8601_string()} is unknown: {reason}. "
-        "A job may be running, but its jobId is unknown.",
+        f"The outcome of submitting {submission} at {attempted_at.to_iso8601_string()} is unknown: "
+        f"{to_sentence(reason)} A job may be running, but its jobId is unknown.",
         workflow=submission.workflow,
         scope=submission.scope,
         attempted_at=attempted_at,
@@ -220,11 +221,17 @@ def is_id(text: str) -> bool:
     )
 
 
+#: An id that needs no further check and no quoting, like a UUID: every poll comes by here.
+_is_plain_id = re.compile(r"[A-Za-z0-9-]{1,200}").fullmatch
+
+
 def status_request(job_id: str) -> Request:
     """``GET /v1/JobWorkflow/Authorized/{jobId}/Status``.
 
     :raises ZilliantConfigError: ``job_id`` cannot be a job id.
     """
+    if isinstance(job_id, str) and _is_plain_id(job_id) is not None:
+        return Request(method="GET", url=f"{PATH}/{job_id}/Status")
     if not isinstance(job_id, str) or not is_id(job_id):
         raise ZilliantConfigError(f"job_id: expected a jobId from Zilliant, not {job_id!r}")
     return Request(method="GET", url=f"{PATH}/{quote(job_id, safe='')}/Status")

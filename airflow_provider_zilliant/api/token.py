@@ -36,6 +36,11 @@ class Token:
     oauth_host: str | None = None
     warning: str | None = None
 
+    @property
+    def plain_secrets(self) -> tuple[str, ...]:
+        """What no log may hold."""
+        return self.header, *self.parts
+
     @cached_property
     def secrets(self) -> frozenset[str]:
         """The parts of it that a server could echo; no message may contain them."""

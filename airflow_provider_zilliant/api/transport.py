@@ -6,13 +6,12 @@ coroutine over it to its end in a single step. So a call is written once, for bo
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
 
 T = TypeVar("T")
 
@@ -30,12 +29,20 @@ class Transport(Protocol):
 
     async def sleep(self, seconds: float, /) -> None: ...
 
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        """The call's result; TimeoutError if it hangs until then (epoch seconds), and the transport can tell."""
+        ...
+
     async def read_connection(self) -> Environment:
         """Reads the Airflow Connection, again if it was read before."""
         ...
 
-    async def mask(self, token: Token) -> None:
-        """Keeps the token out of all logs from now on."""
+    async def compute(self, function: Callable[[], T], /) -> T:
+        """Calls what takes a while without I/O (a signature, an import), and does not stop the event loop for it."""
+        ...
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
+        """From now on, no log shows them."""
         ...
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:

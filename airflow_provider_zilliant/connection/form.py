@@ -14,7 +14,7 @@ RELABELING = {
     "password": "Token response, or Salesforce password",
 }
 
-LOGIN_MODE = "Login mode"
+LOGIN, CLIENT_CREDENTIALS, JWT_BEARER = "Login", "Login: client credentials, or user and password", "Login: JWT bearer"
 NETWORK = "Network"
 
 
@@ -27,7 +27,9 @@ class Field:
     :param section: the heading under which newer Airflows fold it away; older ones have no headings.
     :param kind: JSON type of its value.
     :param is_secret: whether the form hides what is typed. Airflow masks a stored value by the field's
-        *name*, so a secret needs a name that Airflow knows: ``client_secret``, ``proxies``.
+        *name*, so a secret needs a name that Airflow knows: ``client_secret``, ``private_key``, ``proxies``.
+    :param has_lines: whether the text may have several lines. A newer Airflow then shows what is typed, but a
+        stored secret masked, like any other; an older one hides it, and drops the newlines.
     :param placeholder: an example to show in the empty field; newer Airflows show none for Extra.
     :param suggestions: values that newer Airflows offer while the user types.
     """
@@ -37,14 +39,15 @@ class Field:
     section: str | None = None
     kind: str = "string"
     is_secret: bool = False
+    has_lines: bool = False
     placeholder: str | None = None
     suggestions: tuple[str, ...] = ()
 
     def as_metadata(self) -> dict[str, Any]:
         """The field as one of ``conn-fields``."""
         schema: dict[str, Any] = {"type": [self.kind, "null"]}
-        if self.is_secret:
-            schema["format"] = "password"
+        if self.is_secret or self.has_lines:
+            schema["format"] = "multiline" if self.has_lines else "password"
         if self.section:
             schema["section"] = self.section
         if self.suggestions:
@@ -61,21 +64,45 @@ FIELDS = {
     ),
     "client_id": Field(
         "Client id",
-        "Consumer key of the connected app in Salesforce. If set, the provider logs in itself, with Salesforce user "
-        "and password. If empty, the password field holds a token response.",
-        section=LOGIN_MODE,
-        placeholder="only to log in with user and password",
-    ),
-    "client_secret": Field(
-        "Client secret",
-        "Consumer secret of the connected app.",
-        section=LOGIN_MODE,
-        is_secret=True,
+        "Consumer key of the app in Salesforce. If set, the provider logs in itself; which way follows from the other "
+        "fields that are filled. If empty, the password field holds a token response.",
+        section=LOGIN,
+        placeholder="only to log in",
     ),
     "login_url": Field(
         "Login URL",
-        "Defaults to https://login.salesforce.com; use https://test.salesforce.com for a Salesforce sandbox.",
-        section=LOGIN_MODE,
+        "Client credentials: the org's My Domain; defaults to the OAuth host. Otherwise defaults to "
+        "https://login.salesforce.com; use https://test.salesforce.com for a Salesforce sandbox.",
+        section=LOGIN,
+        placeholder="https://login.salesforce.com",
+        suggestions=("https://login.salesforce.com", "https://test.salesforce.com"),
+    ),
+    "client_secret": Field(
+        "Client secret",
+        "Consumer secret of the app. Alone with the client id: client credentials. Together with Salesforce user and "
+        "password as well: user and password, which Salesforce is retiring.",
+        section=CLIENT_CREDENTIALS,
+        is_secret=True,
+    ),
+    "private_key": Field(
+        "Private key",
+        "PEM text of the RSA key whose certificate the app in Salesforce has. Needs the client id and the Salesforce "
+        "user, and neither password nor client secret.",
+        section=JWT_BEARER,
+        is_secret=True,
+        has_lines=True,
+    ),
+    "private_key_passphrase": Field(
+        "Passphrase",
+        "Only for a private key that is encrypted.",
+        section=JWT_BEARER,
+        is_secret=True,
+    ),
+    "audience": Field(
+        "Audience",
+        "Defaults to https://login.salesforce.com, or https://test.salesforce.com for a Salesforce sandbox. An "
+        "Experience Cloud site needs its own URL.",
+        section=JWT_BEARER,
         placeholder="https://login.salesforce.com",
         suggestions=("https://login.salesforce.com", "https://test.salesforce.com"),
     ),
@@ -104,7 +131,7 @@ FIELDS = {
 
 PLACEHOLDERS = {
     "host": "https://mycompany.zilliant.com",
-    "login": "only together with a Client id",
+    "login": "to log in with JWT bearer, or with a password",
     "password": '{"access_token": ..., "instance_url": ...}, or its Base64',
     # Without a port, Airflow 3.3's list of connections sends port 0 to the test. That differs from the stored
     # address, so Airflow refuses before it asks the hook.
@@ -130,7 +157,8 @@ def widgets() -> dict[str, Any]:
     from wtforms import BooleanField, PasswordField, StringField
 
     def widget(field: Field) -> Any:
-        suffix = f" ({field.section.lower()})" if field.section == LOGIN_MODE else ""
+        _, _, way = (field.section or "").partition(": ")
+        suffix = f" ({way})" if way else ""
         label = lazy_gettext(field.label + suffix)
         if field.kind == "boolean":
             return BooleanField(label, description=field.description)

@@ -13,13 +13,13 @@ from airflow_provider_zilliant import arguments
 from airflow_provider_zilliant.api import jobs
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.token import Token
+from airflow_provider_zilliant.api.login_care import Logins
 from airflow_provider_zilliant.api.transport import run
 from airflow_provider_zilliant.connection import form
 from airflow_provider_zilliant.connection.reading import read
 from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError
 from airflow_provider_zilliant.waits.events import verdict
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import poll_patiently, watch
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The tokens that logins of this process fetched.
-_tokens: dict[Environment, Token] = {}
+#: The logins of this process.
+_logins: Logins = {}
 
 
 class ZilliantHook(BaseHook):
@@ -146,7 +146,7 @@ class ZilliantHook(BaseHook):
         :raises ZilliantReplyError: the reply was lost or unreadable.
         :raises ZilliantUnreachableError: the request did not reach Zilliant.
         """
-        return self.run(poll_patiently(self.client, job_id, tell=Teller(self.log)))
+        return self.run(poll_patiently(self.client, job_id, progress=ProgressLog(self.log)))
 
     def wait_for_job(
         self, job_id: str, *, poll_interval: float | None = None, timeout: timedelta | float | None = None
@@ -173,7 +173,7 @@ class ZilliantHook(BaseHook):
                 poll_interval=arguments.parse_poll_interval(poll_interval),
                 deadline=now + limit if limit is not None else None,
                 first_pause=0.0,
-                tell=Teller(self.log, Teller.OFTEN),
+                progress=ProgressLog(self.log, ProgressLog.OFTEN),
             )
         )
         return verdict(event, about=f"connection {self.zilliant_conn_id!r}")
@@ -210,9 +210,9 @@ class ZilliantHook(BaseHook):
         return self.run(self.client.environment()).base_url
 
     def test_connection(self) -> tuple[bool, str]:
-        """Asks for a random job: a 404 means that address, token and OAuth host are right.
+        """Checks the fields, logs in anew, and asks for a random job: a 404 means that all is right.
 
-        :return: whether the Connection works and, if not, which part is wrong. Never a secret.
+        :return: whether the Connection works and, if not, which step failed. Never a secret.
         """
         from airflow_provider_zilliant.connection.diagnosis import diagnose
 
@@ -242,7 +242,7 @@ class ZilliantHook(BaseHook):
             transport = BlockingTransport(
                 self._read_connection, timeout=self.request_timeout, check_alive=self._check_alive
             )
-            self._opened = transport, Client(transport, _tokens)
+            self._opened = transport, Client(transport, _logins)
         return self._opened
 
     def _read_connection(self) -> Environment:

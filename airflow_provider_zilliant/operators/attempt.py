@@ -23,7 +23,7 @@ from airflow_provider_zilliant.operators.task import Task
 from airflow_provider_zilliant.tasks.carried import Carried
 from airflow_provider_zilliant.waits import intervals
 from airflow_provider_zilliant.waits.events import Closed, Failed, Retry, TimedOut, parse_event, unrecognized, verdict
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import watch
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Attempt:
             raise messages.unrecognized_scope_event(self._try.submission, payload)
         if self._is_later_than(carried):
             return self.begin()
-        self._try.carried = carried
+        self._try.carried, self._try.is_resumed = carried, True
         if isinstance(event, TimedOut):
             raise scope_timed_out(self._task, self._try.submission, carried, waiting_since)
         with carried.time_limit():
@@ -69,7 +69,7 @@ class Attempt:
         if carried is not None:
             if self._is_later_than(carried):
                 return self.begin()
-            self._try.carried = carried
+            self._try.carried, self._try.is_resumed = carried, True
         with no_job_is_lost(self._try, waits_for_job=True):
             own = None
             with suppress(Exception):  # the event matters more
@@ -87,32 +87,30 @@ class Attempt:
 
     def lose_wait(self, error: Exception) -> BaseException:
         """The error for a wait that Airflow ended, because its trigger failed, cannot be imported, or is late."""
+        lost = ZilliantError(f"Airflow ended the wait of this task: {type(error).__name__}: {error}")
+        return self._end_with(lost, waits_for_job=False)
+
+    def check_time_to_resume(self, *, waits_for_job: bool) -> None:
+        """On Airflow 2.11, before a task resumes.
+
+        :param waits_for_job: whether it is known to wait for a job.
+        :raises BaseException: ``execution_timeout`` has passed, or will have before the resume method runs.
+        """
+        limit, started = self._task.execution_timeout, self._try.ti.start_date
+        if limit is None or started is None or time.time() < started.timestamp() + limit.total_seconds() - SPARE_TIME:
+            return
+        ran_out = AirflowTaskTimeout("execution_timeout ran out, counting the time spent deferred")
+        raise self._end_with(ran_out, waits_for_job=waits_for_job)
+
+    def _end_with(self, error: BaseException, *, waits_for_job: bool) -> BaseException:
         # If neither a record nor an XCom can tell which wait it was, it counts as one for a job.
         unknown = not self._try.ledger.remembers and not self._task.do_xcom_push
         try:
             self._task.job_id = self._job_id_of_this_try()
         except Exception:
             unknown = True
-        lost = ZilliantError(f"Airflow ended the wait of this task: {type(error).__name__}: {error}")
-        return self._end_with(lost, waits_for_job=unknown)
-
-    def check_time_to_resume(self) -> None:
-        """On Airflow 2.11, before a task resumes with which a job is waited for.
-
-        :raises BaseException: ``execution_timeout`` has passed, or will have before the resume method runs.
-        """
-        limit, started = self._task.execution_timeout, self._try.ti.start_date
-        if limit is None or started is None or time.time() < started.timestamp() + limit.total_seconds() - SPARE_TIME:
-            return
-        with suppress(Exception):
-            self._task.job_id = self._job_id_of_this_try()
-        raise self._end_with(
-            AirflowTaskTimeout("execution_timeout ran out, counting the time spent deferred"), waits_for_job=True
-        )
-
-    def _end_with(self, error: BaseException, *, waits_for_job: bool) -> BaseException:
         try:
-            with no_job_is_lost(self._try, waits_for_job=waits_for_job):
+            with no_job_is_lost(self._try, waits_for_job=waits_for_job or unknown):
                 raise error
         except BaseException as explained:
             return explained
@@ -195,7 +193,7 @@ class Attempt:
             poll_interval=task.poll_interval,
             deadline=deadline,
             first_pause=intervals.pause(now - job.time, task.poll_interval),
-            tell=Teller(self._log, Teller.OFTEN),
+            progress=ProgressLog(self._log, ProgressLog.OFTEN),
         )
         return self._completed(hook.run(waited))
 
@@ -231,11 +229,22 @@ class Attempt:
         return self._end_green(status.job_id)
 
     def _end_green(self, job_id: str) -> str:
-        """Notes that the task ends green with this job. What goes wrong here fails nothing."""
-        try:
-            self._try.ledger.end_green(job_id)
-            if self._try.ledger.is_in_variables:  # nobody else ever tidies up Variables
-                compat.call_when_green(self._task, self._try.ledger.forget)
-        except Exception:
-            self._log.warning("It could not be noted that job %s ended this task.", job_id, exc_info=True)
+        """Has it noted that the task ends green with this job, as soon as Airflow has its success on record.
+
+        Not before: Airflow may still fail to store the result, or the task may have been cleared, and then another try
+        looks for what is on record.
+        """
+        task, ledger, log = self._task, self._try.ledger, self._log
+
+        def note_that_it_ended_green(context: Context) -> None:
+            try:
+                if compat.has_succeeded(context["ti"]):
+                    ledger.end_green(job_id)
+            except Exception:
+                log.warning("It could not be noted that job %s ended this task.", job_id, exc_info=True)
+
+        if ledger.remembers:
+            others = task.on_success_callback or []
+            others = list(others) if isinstance(others, list | tuple) else [others]
+            task.on_success_callback = [*others, note_that_it_ended_green]
         return job_id

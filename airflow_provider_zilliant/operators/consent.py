@@ -117,23 +117,27 @@ def find(record: Intent | Job | None, asked_for: AskedFor, status: JobStatus | N
     return Found.COMPLETED_TOLD if record.told else Found.COMPLETED
 
 
-def read_sign(then: Tries, now: Tries, *, retries: int) -> Sign:
+def read_sign(then: Tries, now: Tries, *, retries: int, is_resumed: bool = False) -> Sign:
     """Whether the task was cleared between two tries.
 
     A clear sets ``max_tries`` to the tries so far plus the task's present ``retries``; nothing else changes
     it. Where that comes to the same number, a clear looks like a retry, and a retry after ``retries`` was
-    lowered like a clear: that is the doubt.
+    lowered like a clear: that is the doubt. A record of this try or a later one is in doubt, too: it is of a
+    run that was deleted and made again under the same id.
 
     :param then: when the record was written.
     :param retries: the task's, at present.
+    :param is_resumed: whether this try was deferred before, so that the record may be its own.
     """
     counts = then.clear_number, now.clear_number
     nothing_was_cleared = None not in counts and counts[0] == counts[1]
     if then.max_tries != now.max_tries:
         return Sign.DOUBT if nothing_was_cleared else Sign.CLEAR
+    if then.try_number >= now.try_number:
+        return Sign.RETRY if is_resumed else Sign.DOUBT
     if nothing_was_cleared:
         return Sign.RETRY
-    if then.try_number <= now.max_tries - retries and then.try_number < now.try_number:
+    if then.try_number <= now.max_tries - retries:
         return Sign.DOUBT
     return Sign.RETRY
 

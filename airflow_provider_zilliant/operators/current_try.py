@@ -43,7 +43,9 @@ class Try:
         self.before: Record | None = None
         #: The record as it was read last, and when.
         self.found: Record | None = None
-        self.found_time = time.time()
+        self.found_time = self.started_time = time.time()
+        #: Whether this try was deferred before.
+        self.is_resumed = False
         #: Whether a POST was begun whose outcome this process does not know.
         self.in_doubt = False
 
@@ -92,14 +94,12 @@ class Try:
         return question.error
 
     def note_told(self, record: Record) -> None:
-        """Notes that a person was told of what is on record: from then on, a clear is informed.
-
-        With the present counts, so that a clear from before does not count as one that the telling led to.
-        """
-        told = replace(record, told=True, tries=self.tries)
-        if told == record:
+        """Notes that a person was told of what is on record: from then on, a clear is informed."""
+        if record.told:
             return
         try:
-            self.ledger.write(told)
+            self.ledger.write(replace(record, told=True, told_at=self.tries))
+            if compat.is_cleared(self.ti):
+                self.ledger.write(record)  # whoever cleared it a moment ago has not read this
         except Exception:
             self.log.warning("It could not be noted that you were told: a clear will ask again.", exc_info=True)

@@ -14,7 +14,7 @@ from airflow_provider_zilliant.operators.current_try import Try
 from airflow_provider_zilliant.operators.ledger import ANSWER_KEY
 from airflow_provider_zilliant.operators.records import AskedFor, Intent, Job, Record
 from airflow_provider_zilliant.tasks.final_errors import final
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import find_status, poll_patiently
 
 
@@ -36,16 +36,20 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     answer = current.ledger.read_answer()
     if answer is not None:
         return _take_answer(current, hook, answer, asked_for)
-    record = current.found = current.ledger.read()
+    record = on_record = current.found = current.ledger.read()
     current.found_time = time.time()
     if isinstance(record, Intent) and record.time == current.carried.refused_intent_time:
         record = record.earlier
     current.before = record
     if record is None:
         return None
+    if record.tries.try_number > current.tries.try_number and record.time >= current.started_time:
+        raise messages.replaced()
     status, is_gone, trouble = _look_up(current, hook, record, asked_for)
-    found = find(record, asked_for, status, is_gone=is_gone)
-    sign = read_sign(record.tries, current.tries, retries=current.task.retries or 0)
+    if isinstance(record, Job) and current.ledger.read() != on_record:
+        raise messages.replaced()
+    sign, told = _read_signs(current, record)
+    found = find(replace(record, told=told), asked_for, status, is_gone=is_gone)
     on_clear = current.task.on_clear
     may_resubmit = current.task.on_unknown_submission == "resubmit"
     decision = decide(found, sign, on_clear=on_clear, may_resubmit=may_resubmit)
@@ -66,6 +70,19 @@ def earlier_job(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine |
     return _attach(current, record, status, sign)
 
 
+def _read_signs(current: Try, record: Record) -> tuple[Sign, bool]:
+    """Whether the task was cleared, and whether by a person who had been told.
+
+    A clear that came before the telling is not informed: Airflow may retry a try that told, if it loses its report.
+    """
+    retries, is_resumed = current.task.retries or 0, current.is_resumed
+    sign = read_sign(record.tries, current.tries, retries=retries, is_resumed=is_resumed)
+    if record.told_at is None or sign is Sign.RETRY:
+        return sign, record.told
+    since = read_sign(record.told_at, current.tries, retries=retries, is_resumed=is_resumed)
+    return (Sign.DOUBT if since is Sign.DOUBT else sign), record.told and since is not Sign.RETRY
+
+
 def _look_up(
     current: Try, hook: ZilliantHook, record: Record, asked_for: AskedFor
 ) -> tuple[JobStatus | None, bool, ZilliantError | None]:
@@ -73,7 +90,9 @@ def _look_up(
     if isinstance(record, Intent) or record.asked_for.base_url != asked_for.base_url:
         return None, False, None
     try:
-        status = hook.run(find_status(hook.client, record.job_id, accepted_time=record.time, tell=Teller(current.log)))
+        status = hook.run(
+            find_status(hook.client, record.job_id, accepted_time=record.time, progress=ProgressLog(current.log))
+        )
     except ZilliantError as error:
         current.check_alive()
         return None, False, error
@@ -82,9 +101,9 @@ def _look_up(
 
 def _attach(current: Try, record: Job, status: JobStatus | None, sign: Sign) -> Mine:
     """Takes the recorded job for this try's own, and says so on record: the next try's signs count from here."""
-    current.log.info("Attaching to job %s, which try %s submitted.", record.job_id, record.tries.try_number)
+    current.log.info("Attaching to job %s, which an earlier try submitted.", record.job_id)
     told = record.told and sign is Sign.RETRY
-    job = replace(record, tries=current.tries, told=told)
+    job = replace(record, tries=current.tries, told=told, told_at=record.told_at if told else None)
     try:
         current.ledger.write(job)
     except Exception:
@@ -97,7 +116,7 @@ def _attach(current: Try, record: Job, status: JobStatus | None, sign: Sign) -> 
 def _take_answer(current: Try, hook: ZilliantHook, job_id: str, asked_for: AskedFor) -> Mine:
     """Attaches to the job that a person has named."""
     try:
-        status = hook.run(poll_patiently(hook.client, job_id, tell=Teller(current.log)))
+        status = hook.run(poll_patiently(hook.client, job_id, progress=ProgressLog(current.log)))
     except ZilliantNotFoundError as error:
         raise final(messages.unknown_answer(job_id, ANSWER_KEY, error)) from None
     current.log.info("Attaching to job %s, which was entered as %s.", job_id, ANSWER_KEY)

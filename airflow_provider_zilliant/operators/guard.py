@@ -1,4 +1,4 @@
-"""No job is lost: whatever ends a try while its job goes on says so, and what to do."""
+"""Signals, timeouts and errors that end a try while its job goes on: what is noted, and what the error says."""
 
 from __future__ import annotations
 
@@ -62,5 +62,9 @@ def _explain(current: Try, error: BaseException) -> BaseException:
         return error
     if record is None:
         return error
+    job_id = record.job_id if isinstance(record, Job) and current.task.job_id is None else current.task.job_id
+    recorded = isinstance(record, Job)
+    explained = messages.with_next_steps(error, job_id, current.task.on_clear, recorded=recorded)
+    current.log.error("%s", explained)  # before it counts as told: this process may not live to raise it
     current.note_told(record)
-    return messages.with_next_steps(error, current.task.job_id, current.task.on_clear, recorded=isinstance(record, Job))
+    return explained

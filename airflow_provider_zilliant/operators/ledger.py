@@ -1,4 +1,4 @@
-"""What a task remembers of its submission, so that no retry submits twice.
+"""Reads and writes a task's record: under which key, in Airflow's task state or in Variables.
 
 ::
 
@@ -71,18 +71,12 @@ class Ledger:
             self._store.set(KEY, to_json(record), retention=RETENTION)
 
     def end_green(self, job_id: str) -> None:
-        """Notes that the task is about to end green with the job."""
+        """Notes that the task ended green with the job. In Variables, which nobody else tidies up, the record ends."""
+        if self._store is None:
+            return
         record = self.read()
         if isinstance(record, Job) and record.job_id == job_id:
-            self.write(replace(record, green=True))
-
-    @property
-    def is_in_variables(self) -> bool:
-        return self._store is not None and self._store.variable_name(KEY) is not None
-
-    def forget(self) -> None:
-        """Deletes the record."""
-        self.write(None)
+            self.write(None if self._store.variable_name(KEY) is not None else replace(record, green=True))
 
     @property
     def answer_entry(self) -> str:

@@ -46,8 +46,8 @@ def about_intent(intent: Intent, on_clear: OnClear, entry: str) -> Question:
     :param entry: where a person can enter a jobId.
     """
     what = (
-        f"Try {intent.tries.try_number} of this task was about to submit {intent.asked_for} at {to_iso(intent.time)}, "
-        "but no outcome is on record: the worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job "
+        f"An earlier try of this task was about to submit {intent.asked_for} at {to_iso(intent.time)}, but no outcome "
+        "is on record: the worker died, or the reply was lost. Perhaps nothing was sent; perhaps a job "
         "is running."
     )
     return unknown_outcome(what, intent, on_clear, entry)

@@ -1,10 +1,10 @@
-"""The records of a submission: what was asked for, by which try, and what became of it."""
+"""The fields of a record (what was asked for, by which try, what became of it), and their JSON form."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 from airflow_provider_zilliant.api.jobs import Submission
@@ -71,6 +71,7 @@ class Intent:
     :param tries: the counts of the try that meant to send it.
     :param time: when, in epoch seconds.
     :param told: whether a person has been told.
+    :param told_at: the counts of the try that told: only a later clear is informed.
     :param earlier: what was on record before.
     """
 
@@ -78,6 +79,7 @@ class Intent:
     tries: Tries
     time: float
     told: bool = False
+    told_at: Tries | None = None
     earlier: Intent | Job | None = None
 
 
@@ -89,6 +91,7 @@ class Job:
     :param time: when it was accepted, in epoch seconds.
     :param told: whether a person has been told of it.
     :param green: whether the task ended green with it.
+    :param told_at: the counts of the try that told: only a later clear is informed.
     """
 
     asked_for: AskedFor
@@ -97,6 +100,7 @@ class Job:
     job_id: str
     told: bool = False
     green: bool = False
+    told_at: Tries | None = None
 
 
 Record: TypeAlias = Intent | Job
@@ -108,7 +112,7 @@ def to_json(record: Record) -> dict[str, Any]:
     # One step back is enough, and keeps the record small.
     earlier = record.earlier
     if isinstance(earlier, Intent):
-        earlier = Intent(earlier.asked_for, earlier.tries, earlier.time, earlier.told)
+        earlier = replace(earlier, earlier=None)
     common = {k: v for k, v in asdict(record).items() if k != "earlier"}
     return {"state": "intent", **common, "earlier": to_json(earlier) if earlier is not None else None}
 
@@ -119,13 +123,19 @@ def from_json(value: Any) -> Record:
     :raises KeyError, TypeError, ValueError: it is something else.
     """
     asked_for = AskedFor(**{**value["asked_for"], "parameters": dict(value["asked_for"]["parameters"])})
-    tries = Tries(**value["tries"])
+    tries = _tries(value["tries"])
     common = asked_for, tries, float(value["time"])
-    if not all(isinstance(number, int) for number in (tries.try_number, tries.max_tries)):
-        raise TypeError("a count is not a number")
+    told, told_at = bool(value["told"]), _tries(value["told_at"]) if value.get("told_at") is not None else None
     if value["state"] == "intent":
         earlier = value.get("earlier")
-        return Intent(*common, told=bool(value["told"]), earlier=from_json(earlier) if earlier is not None else None)
+        return Intent(*common, told, told_at, from_json(earlier) if earlier is not None else None)
     if value["state"] == "job" and isinstance(value["job_id"], str):
-        return Job(*common, value["job_id"], told=bool(value["told"]), green=bool(value["green"]))
+        return Job(*common, value["job_id"], told, bool(value["green"]), told_at)
     raise ValueError("neither an intent nor a job")
+
+
+def _tries(value: Any) -> Tries:
+    tries = Tries(**value)
+    if not all(isinstance(number, int) for number in (tries.try_number, tries.max_tries)):
+        raise TypeError("a count is not a number")
+    return tries

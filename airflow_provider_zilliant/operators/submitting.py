@@ -62,7 +62,9 @@ def submit(current: Try, hook: ZilliantHook, asked_for: AskedFor) -> Mine:
 def _restore(current: Try, intent: Intent) -> None:
     """Puts back what was on record before an intent that certainly led to no job."""
     try:
-        current.ledger.write(current.before)
+        found = current.ledger.read()
+        if isinstance(found, Intent) and found.time == intent.time:  # a task cleared twice can run twice for seconds
+            current.ledger.write(current.before)
     except Exception:
         # The task's own error matters more. This try knows better, and carries it; a later one asks.
         current.log.exception("The record could not be restored, although no job was submitted.")

@@ -147,8 +147,9 @@ class ZilliantRunWorkflowOperator(BaseOperator):
         Airflow would end it before any of this class's methods run, and retry it whatever it has submitted.
         """
         super().pre_execute(context)
-        if getattr(context["ti"], "next_method", None) in (self.resume_completion.__name__, FAILED_WAIT):
-            self._attempt(context).check_time_to_resume()
+        method = getattr(context["ti"], "next_method", None)
+        if method in (FAILED_WAIT, self.resume_completion.__name__):
+            self._attempt(context).check_time_to_resume(waits_for_job=method != FAILED_WAIT)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's entry after a deferral; also where the trigger failed, or ended too late."""

@@ -10,6 +10,7 @@ import sys
 from aiohttp import web
 
 from airflow_provider_zilliant.sandbox.engine import Zilliant
+from airflow_provider_zilliant.sandbox.logins import login_connection_to
 from airflow_provider_zilliant.sandbox.server import KEEPALIVE, application, connection_to
 
 
@@ -25,7 +26,13 @@ def main() -> None:
         action="store_true",
         help="run the jobs of a scope one after the other, instead of refusing them with 409",
     )
+    parser.add_argument(
+        "--refuse-password",
+        action="store_true",
+        help="refuse every login with user and password, as Salesforce does after it has retired that flow",
+    )
     given = parser.parse_args()
+    zilliant = Zilliant(parallel=given.parallel, refuse_password=given.refuse_password)
     url = f"http://{given.host}:{given.port}"
 
     def announce(line: str) -> None:
@@ -34,14 +41,17 @@ def main() -> None:
             print(f"Zilliant sandbox at {url}   (open it in a browser to see jobs and scopes; Ctrl-C stops it)\n")
             print("An Airflow Connection to it, for the shell that runs Airflow:\n")
             print(f"  export AIRFLOW_CONN_ZILLIANT_DEFAULT='{connection}'\n")
-            login = {**connection_to(url), "login": "anyone", "password": "anything"}
-            login["extra"] |= {"client_id": "any", "client_secret": "any", "login_url": url}
-            print("Or one that logs in (any user and password will do):\n")
-            print(f"  export AIRFLOW_CONN_ZILLIANT_DEFAULT='{json.dumps(login)}'\n", flush=True)
+            print("Or one that logs in, in one of three ways; any names and passwords will do, but only this key:")
+            for flow in ("client credentials", "JWT bearer", "user and password"):
+                login = json.dumps(login_connection_to(url, flow, zilliant.org))
+                refused = "   (refused: --refuse-password)" if given.refuse_password and "password" in flow else ""
+                print(f"\n  # {flow}{refused}\n  export AIRFLOW_CONN_ZILLIANT_DEFAULT='{login}'")
+            print("\nThe key that belongs to the private key in it, as the sandbox checks signatures:\n")
+            print(zilliant.org.public_key, flush=True)
 
     try:
         web.run_app(
-            application(Zilliant(parallel=given.parallel)),
+            application(zilliant),
             host=given.host,
             port=given.port,
             keepalive_timeout=KEEPALIVE,

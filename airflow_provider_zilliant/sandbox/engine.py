@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_zilliant.sandbox.faults import Fault, Refused, parse_fault
+from airflow_provider_zilliant.sandbox.logins import OAUTH_HOST, Org
 
 WORKFLOW_KEY = "WORKFLOW_AUTOMATION_ID"
 DEFAULT_SECONDS = 5.0
-OAUTH_HOST = "sandbox.my.salesforce.com"
 
 
 @dataclass
@@ -64,21 +64,21 @@ class Zilliant:
     """An environment in memory.
 
     :param parallel: run the jobs of a scope one after the other, instead of refusing them with 409.
-    :param users: the users who may log in, and their passwords; ``None``: any non-empty pair may.
     :param seed: seed of the dice for faults with a probability.
     :param clock: returns the current time in epoch seconds.
+    :param org: who may log in, as arguments of :class:`logins.Org`.
     """
 
     def __init__(
         self,
         *,
         parallel: bool = False,
-        users: Mapping[str, str] | None = None,
         seed: int | None = None,
         clock: Callable[[], float] = time.time,
+        **org: Any,
     ) -> None:
         self.parallel = parallel
-        self.users = users
+        self.org = Org(clock, **org)
         self._clock = clock
         self._seed = seed
         self.reset()
@@ -106,17 +106,12 @@ class Zilliant:
         self.faults.append(fault)
         return fault
 
-    def issue_token(self, form: Mapping[str, str]) -> dict[str, str]:
-        """``POST /services/oauth2/token``."""
-        if form.get("grant_type") != "password":
-            raise Refused(400, error="unsupported_grant_type", error_description="grant type not supported")
-        if not form.get("client_id"):
-            raise Refused(400, error="invalid_client_id", error_description="client identifier invalid")
-        if not form.get("client_secret"):
-            raise Refused(400, error="invalid_client", error_description="invalid client credentials")
-        user, password = form.get("username"), form.get("password")
-        if not user or not password or (self.users is not None and self.users.get(user) != password):
-            raise Refused(400, error="invalid_grant", error_description="authentication failure")
+    def issue_token(self, form: Mapping[str, str], url: str = f"https://{OAUTH_HOST}") -> dict[str, str]:
+        """``POST /services/oauth2/token``.
+
+        :param url: the address that the login went to.
+        """
+        self.org.check(form, url)
         self._serial += 1
         token = f"00Dsandbox!{secrets.token_urlsafe(24)}"
         self._issued[token] = self._serial

@@ -14,8 +14,9 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Zilliant, token_response
+from airflow_provider_zilliant.sandbox.engine import Zilliant, token_response
 from airflow_provider_zilliant.sandbox.faults import FAULTS, Fault, Refused
+from airflow_provider_zilliant.sandbox.logins import OAUTH_HOST, login_connection_to
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -29,7 +30,7 @@ def application(zilliant: Zilliant) -> web.Application:
 
     async def token(request: web.Request) -> web.Response:
         form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
-        return web.json_response(zilliant.issue_token(form))
+        return web.json_response(zilliant.issue_token(form, f"{request.scheme}://{request.host}"))
 
     async def submit(request: web.Request) -> web.Response:
         _authorize(zilliant, request)
@@ -164,8 +165,9 @@ async def _faulty(request: web.Request, handler: Handler, fault: Fault, entry: d
 
 
 def _without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
+    secret = ("authorization", "proxy-authorization")
     return {
-        name: ("OAuth ***" if value.startswith("OAuth ") else "***") if name.lower() == "authorization" else value
+        name: ("OAuth ***" if value.startswith("OAuth ") else "***") if name.lower() in secret else value
         for name, value in headers.items()
     }
 
@@ -196,7 +198,7 @@ class Sandbox:
 
     :param host: address to listen on.
     :param port: port to listen on; 0 for any free one.
-    :param how: arguments of :class:`engine.Zilliant`.
+    :param how: arguments of :class:`engine.Zilliant` and :class:`logins.Org`.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **how: Any) -> None:
@@ -228,6 +230,10 @@ class Sandbox:
     def connection(self, **changes: Any) -> dict[str, Any]:
         """An Airflow Connection to this sandbox, as JSON fields, with a token response in Password."""
         return {**connection_to(self.url), **changes}
+
+    def login_connection(self, flow: str, **changes: Any) -> dict[str, Any]:
+        """One that logs in with ``"client credentials"``, ``"JWT bearer"`` or ``"user and password"``."""
+        return {**login_connection_to(self.url, flow, self.zilliant.org), **changes}
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

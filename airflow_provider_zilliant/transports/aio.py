@@ -6,8 +6,9 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -15,11 +16,13 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_p
 
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
+from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
+from airflow_provider_zilliant.api.login_care import Logins
 from airflow_provider_zilliant.compat import in_thread
 from airflow_provider_zilliant.connection import reading
-from airflow_provider_zilliant.transports.masking import mask
+from airflow_provider_zilliant.transports.masking import mask, secrets_of_environment
+
+T = TypeVar("T")
 
 #: The most connections that one session opens, and the seconds that one request may take.
 POOL_SIZE, REQUEST_TIMEOUT = 100, 60.0
@@ -42,7 +45,9 @@ class AsyncTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
         )
-        self._routes: dict[str, str | None] = {}
+        self._proxies_secrets = secrets_of_environment()
+        self._known: Environment | None = None
+        self._routes: dict[tuple[object, ...], str | None] = {}
         self._tls_contexts: dict[bool | str, ssl.SSLContext] = {}
 
     def now(self) -> float:
@@ -59,23 +64,30 @@ class AsyncTransport:
                 data=request.body,
                 headers=headers,
                 allow_redirects=False,
-                ssl=await self._tls(request),
+                ssl=await self._tls(request.verify) if request.url.startswith("https:") else True,
                 proxy=self._route(request),
             ) as response:
-                body = await response.read()
+                body = await _read(response)
         # Not ClientError alone: no reply is no reply, whatever the reason.
         except Exception as error:
-            return NoReply.because(error, request, sent=True)
-        return Reply(response.status, response.headers, body, received_time=time.time(), secrets=request.secrets)
+            return NoReply.because(error, request, sent=True, secrets=self._proxies_secrets)
+        secrets = request.secrets | self._proxies_secrets
+        return Reply(response.status, response.headers, body, received_time=time.time(), secrets=secrets)
+
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        async with asyncio.timeout(by - time.time() if by is not None else None):
+            return await call
 
     async def read_connection(self) -> Environment:
-        environment = await reading.read_in_triggerer(self._conn_id)
-        self._routes.clear()
-        return environment
+        self._known = await reading.read_in_triggerer(self._conn_id, self._known)
+        return self._known
 
-    async def mask(self, token: Token) -> None:
+    async def compute(self, function: Callable[[], T], /) -> T:
+        return await asyncio.to_thread(function)
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
         # It tells the triggerer's parent process over a blocking channel: not in the event loop.
-        await in_thread(mask, token)
+        await in_thread(mask, secrets)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -85,11 +97,10 @@ class AsyncTransport:
     async def close(self) -> None:
         await self._session.close()
 
-    async def _tls(self, request: Request) -> ssl.SSLContext | bool:
+    async def _tls(self, verify: bool | str) -> ssl.SSLContext | bool:
         """TLS the way the worker's ``requests`` does it: the same authorities, the same environment variables."""
-        verify = request.verify
-        if verify is False or not request.url.startswith("https:"):
-            return bool(verify)
+        if verify is False:
+            return False
         if verify not in self._tls_contexts:
             async with self._loading:
                 if verify not in self._tls_contexts:
@@ -99,14 +110,21 @@ class AsyncTransport:
 
     def _route(self, request: Request) -> str | None:
         """The proxy for this request's host, looked up once: aiohttp's own look-up costs a thread each time."""
-        origin = "/".join(request.url.split("/", 3)[:3])
-        if origin not in self._routes:
-            given = request.proxies or {}
+        given = request.proxies or {}
+        key = "/".join(request.url.split("/", 3)[:3]), *given.items()
+        if key not in self._routes:
             proxies = {**get_environ_proxies(request.url, no_proxy=given.get("no_proxy")), **given}
             proxy = select_proxy(request.url, proxies)
             with_scheme = proxy if not proxy or "://" in proxy else f"http://{proxy}"
-            self._routes[origin] = with_scheme or None
-        return self._routes[origin]
+            self._routes[key] = with_scheme or None
+        return self._routes[key]
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = b""
+    while len(body) < LONGEST_BODY and (piece := await response.content.read(LONGEST_BODY - len(body))):
+        body += piece
+    return body
 
 
 def _load_authorities(verify: bool | str) -> ssl.SSLContext:
@@ -119,15 +137,15 @@ def _load_authorities(verify: bool | str) -> ssl.SSLContext:
 class _Opened:
     """A client, and how many triggers use it."""
 
-    def __init__(self, conn_id: str, tokens: dict[Environment, Token]) -> None:
+    def __init__(self, conn_id: str, logins: Logins) -> None:
         self.transport = AsyncTransport(conn_id)
-        self.client = Client(self.transport, tokens)
+        self.client = Client(self.transport, logins)
         self.users = 0
 
 
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Opened]] = WeakKeyDictionary()
-#: Tokens outlive the sessions: the next trigger of a connection need not log in again.
-_tokens: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, dict[Environment, Token]]] = WeakKeyDictionary()
+#: Logins outlive the sessions: the next trigger of a connection need not log in again.
+_logins: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Logins]] = WeakKeyDictionary()
 
 
 class SharedClient:
@@ -148,8 +166,8 @@ class SharedClient:
         loop = asyncio.get_running_loop()
         opened = _opened.setdefault(loop, {})
         if self._conn_id not in opened:
-            tokens = _tokens.setdefault(loop, {}).setdefault(self._conn_id, {})
-            opened[self._conn_id] = _Opened(self._conn_id, tokens)
+            logins = _logins.setdefault(loop, {}).setdefault(self._conn_id, {})
+            opened[self._conn_id] = _Opened(self._conn_id, logins)
         self._mine = opened[self._conn_id]
         self._mine.users += 1
         return self._mine.client

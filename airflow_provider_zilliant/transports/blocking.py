@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from requests.auth import AuthBase
 
 from airflow_provider_zilliant.api.environment import Environment
-from airflow_provider_zilliant.api.http import NoReply, Reply, Request
-from airflow_provider_zilliant.api.token import Token
-from airflow_provider_zilliant.transports.masking import mask
+from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
+from airflow_provider_zilliant.transports.masking import mask, secrets_of_environment
+
+T = TypeVar("T")
 
 #: Logins of this process go one at a time, so that the second finds the first one's token.
 _login_lock = threading.Lock()
@@ -68,6 +69,7 @@ class BlockingTransport:
         self._timeout = timeout
         self._check_alive = check_alive
         self._session = requests.Session()
+        self._proxies_secrets = secrets_of_environment()
         self._outgoing: tuple[Request, _Body | None] | None = None
 
     def now(self) -> float:
@@ -91,21 +93,25 @@ class BlockingTransport:
                 allow_redirects=False,
                 verify=request.verify,
                 proxies=dict(request.proxies) if request.proxies else None,
+                stream=True,
             )
+            with response:
+                content = _read(response)
         # Not RequestException alone: errors of urllib3 and of the codecs come through bare, and
         # no reply is no reply, whatever the reason.
         except Exception as error:
             cause = getattr(error.args[0], "reason", None) if error.args else None
             shown = cause if isinstance(cause, Exception) else error
-            return NoReply.because(shown, request, sent=body is None or body.left)
+            sent = body is None or body.left
+            return NoReply.because(shown, request, sent=sent, secrets=self._proxies_secrets)
         if response.status_code == 401:
             self._outgoing = None  # certainly not accepted, and a login and a second request may follow
         return Reply(
             response.status_code,
             response.headers,
-            response.content,
+            content,
             received_time=time.time(),
-            secrets=request.secrets,
+            secrets=request.secrets | self._proxies_secrets,
         )
 
     async def sleep(self, seconds: float, /) -> None:
@@ -115,11 +121,17 @@ class BlockingTransport:
             self._check_alive()
             time.sleep(min(remaining, 1.0))  # noqa: ASYNC251 - a worker may block
 
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        return await call  # every part of it has a timeout of its own, and nothing here could interrupt it
+
     async def read_connection(self) -> Environment:
         return self._read_connection()
 
-    async def mask(self, token: Token) -> None:
-        mask(token)
+    async def compute(self, function: Callable[[], T], /) -> T:
+        return function()
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
+        mask(secrets)
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -138,3 +150,12 @@ class BlockingTransport:
 
     def close(self) -> None:
         self._session.close()
+
+
+def _read(response: requests.Response) -> bytes:
+    body = b""
+    for piece in response.iter_content(64 * 1024):
+        body += piece
+        if len(body) >= LONGEST_BODY:
+            break
+    return body[:LONGEST_BODY]

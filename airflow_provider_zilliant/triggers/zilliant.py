@@ -18,7 +18,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_zilliant.compat import TRIGGERS_LEARN_OF_KILLS
 from airflow_provider_zilliant.waits import intervals, scope_queue
 from airflow_provider_zilliant.waits.events import Closed, Retry, TimedOut, to_payload
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 from airflow_provider_zilliant.waits.watching import watch
 
 if TYPE_CHECKING:
@@ -67,15 +67,17 @@ class ZilliantScopeTrigger(_Trigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Queues for the scope until it is this task's turn, or until the deadline."""
+        # A time to come is from a worker whose clock is ahead: it would put this task behind all who come until then.
+        waiting_since = min(self.waiting_since, time.time())
         may_try = await scope_queue.wait_for_turn(
             self.zilliant_conn_id,
             self.scope,
-            waiting_since=self.waiting_since,
-            deferred_time=self.waiting_since if self.deferred_time is None else self.deferred_time,
+            waiting_since=waiting_since,
+            deferred_time=waiting_since if self.deferred_time is None else self.deferred_time,
             poll_interval=self.poll_interval,
             deadline=self.end_time,
         )
-        event = Retry(self.waiting_since) if may_try else TimedOut(waiting_since=self.waiting_since)
+        event = Retry(waiting_since) if may_try else TimedOut(waiting_since=waiting_since)
         yield TriggerEvent(to_payload(event, self.carried))  # type: ignore[no-untyped-call]
 
 
@@ -124,7 +126,9 @@ class ZilliantJobTrigger(_Trigger):
                         poll_interval=self.poll_interval,
                         deadline=self.end_time,
                         first_pause=first_pause,
-                        tell=Teller(self.log),
+                        read=client.next_read,
+                        sleep=holder.sleep if self.poll_interval is None else None,
+                        progress=ProgressLog(self.log),
                     )
                 if isinstance(event, Closed):
                     holder.closed()

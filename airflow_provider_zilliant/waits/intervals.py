@@ -1,4 +1,4 @@
-"""How long to wait between polls, and what a deadline leaves of it: pure arithmetic."""
+"""Every duration between polls, and what a deadline leaves of it: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -30,16 +30,25 @@ def first_pause(now: float, *, began: float, deferred_time: float, poll_interval
     """Seconds before a trigger's first poll, which may resume its task.
 
     A trigger that starts after its poll was due has been restarted, perhaps with a thousand others:
-    they spread over a whole interval.
+    they spread over a whole interval. Or its worker's clock is behind, so even then it resumes nothing sooner
+    than a trigger that has just begun. If that clock is ahead, it waits no longer than any other.
     """
-    planned = max(interval(deferred_time - began, poll_interval), earliest_resumption(poll_interval))
-    remaining = deferred_time + _lengthen(planned) - now
-    return remaining if remaining > 0 else interval(now - began, poll_interval) * random.random()
+    earliest = earliest_resumption(poll_interval)
+    planned = _lengthen(max(interval(deferred_time - began, poll_interval), earliest))
+    remaining = deferred_time + planned - now
+    if remaining <= 0:
+        return earliest + interval(now - began, poll_interval) * random.random()
+    return max(earliest, min(remaining, planned))
 
 
 def earliest_resumption(poll_interval: float | None) -> float:
     """Seconds from a deferral until its task may be resumed."""
     return EARLIEST_RESUMPTION if poll_interval is None else 0.0
+
+
+def shortest_pause() -> float:
+    """The pause while others wait for the same scope."""
+    return _lengthen(SHORTEST_INTERVAL)
 
 
 def cut_off(seconds: float, deadline: float | None, now: float) -> float:

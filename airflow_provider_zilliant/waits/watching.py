@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.job_status import JobStatus
+from airflow_provider_zilliant.api.redaction import to_sentence
 from airflow_provider_zilliant.exceptions import (
+    ZilliantConfigError,
     ZilliantError,
     ZilliantNotFoundError,
     ZilliantRateLimitError,
@@ -14,7 +18,7 @@ from airflow_provider_zilliant.exceptions import (
 )
 from airflow_provider_zilliant.waits import intervals
 from airflow_provider_zilliant.waits.events import Closed, Failed, TimedOut
-from airflow_provider_zilliant.waits.telling import Teller
+from airflow_provider_zilliant.waits.progress import ProgressLog
 
 #: This many failed polls in a row are tolerated; the next one ends the wait.
 TOLERATED_FAILURES = 10
@@ -24,12 +28,16 @@ NOT_FOUND_GRACE = 60.0
 CONFIRMATIONS, CONFIRMATION_PAUSE = 3, 10.0
 #: The longest ``Retry-After`` that is followed, in seconds.
 LONGEST_RETRY_AFTER = 900.0
+#: The seconds after the deadline that the last poll may take.
+LAST_POLL = 5.0
 #: The pause after a single poll's first failure, in seconds; it doubles with each, up to the second figure.
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 5.0
 
 
 def is_transient(error: ZilliantError, since_acceptance: float | None) -> bool:
     """Whether a failed poll says nothing about the job, so that another may succeed."""
+    if isinstance(error, ZilliantConfigError):
+        return error.is_missing_connection
     if isinstance(error, ZilliantNotFoundError):
         return since_acceptance is not None and since_acceptance < NOT_FOUND_GRACE
     return isinstance(
@@ -38,7 +46,7 @@ def is_transient(error: ZilliantError, since_acceptance: float | None) -> bool:
 
 
 async def poll_patiently(
-    client: Client, job_id: str, *, accepted_time: float | None = None, tell: Teller | None = None
+    client: Client, job_id: str, *, accepted_time: float | None = None, progress: ProgressLog | None = None
 ) -> JobStatus:
     """One poll whose transient failures are tolerated.
 
@@ -52,14 +60,14 @@ async def poll_patiently(
             if failures == TOLERATED_FAILURES or not is_transient(error, since):
                 raise
             seconds = max(min(FIRST_BACKOFF * 2**failures, LONGEST_BACKOFF), _requested_pause(error))
-            if tell is not None:
-                tell.failed(error, failures + 1, seconds)
+            if progress is not None:
+                progress.failed(error, failures + 1, seconds)
         await client.transport.sleep(seconds)
     raise AssertionError("the last failure is raised")
 
 
 async def find_status(
-    client: Client, job_id: str, *, accepted_time: float, tell: Teller | None = None
+    client: Client, job_id: str, *, accepted_time: float, progress: ProgressLog | None = None
 ) -> JobStatus | None:
     """The status of a job on record, or ``None`` if Zilliant certainly no longer knows it.
 
@@ -70,7 +78,7 @@ async def find_status(
     """
     for remaining in range(CONFIRMATIONS, -1, -1):
         try:
-            return await poll_patiently(client, job_id, accepted_time=accepted_time, tell=tell)
+            return await poll_patiently(client, job_id, accepted_time=accepted_time, progress=progress)
         except ZilliantNotFoundError as error:
             if not error.is_json or client.transport.now() - accepted_time < NOT_FOUND_GRACE:
                 raise
@@ -88,49 +96,66 @@ async def watch(
     poll_interval: float | None,
     deadline: float | None,
     first_pause: float,
-    tell: Teller | None = None,
+    read: int = 1,
+    sleep: Callable[[float, float], Awaitable[None]] | None = None,
+    progress: ProgressLog | None = None,
 ) -> Closed | TimedOut | Failed:
     """Polls the job until it is closed or there is a reason to stop.
 
-    At the deadline it polls once more, so that a job that has ended counts as ended.
+    At the deadline it polls once more, so that a job that has ended counts as ended; but whatever hangs
+    (a reply, a login, the reading of the Connection), the wait ends a little later.
 
     :param began: when the wait began.
     :param accepted_time: when the job was accepted, if known.
     :param first_pause: seconds until the first poll.
+    :param read: the number of the Connection's oldest read that counts, see :attr:`Client.next_read`.
+    :param sleep: sleeps the first number of seconds, or, if the job's end is waited for, at least the second.
     """
-    failures = 0
-    seconds = first_pause
+    failures, was_missed = 0, False
+    seconds, at_least = first_pause, intervals.EARLIEST_RESUMPTION
     now = client.transport.now
     while True:
         seconds = intervals.cut_off(seconds, deadline, now())
         if seconds > 0:
-            await client.transport.sleep(seconds)
+            if sleep is None:
+                await client.transport.sleep(seconds)
+            else:
+                await sleep(seconds, min(seconds, at_least))
+        at_least = intervals.shortest_pause()
         try:
-            status = await client.poll(job_id)
+            poll = client.poll(job_id, read=read)
+            last_moment = max(deadline, now()) + LAST_POLL if deadline is not None else None
+            status = await client.transport.finish(poll, last_moment)
+            del poll, last_moment  # a thousand waits need not keep them while they sleep
+        except TimeoutError:
+            return TimedOut(job_id)
         except ZilliantError as error:
-            failures += 1
-            if not is_transient(error, now() - accepted_time if accepted_time is not None else None):
-                return Failed(job_id, error, f"{_sentence(error)} The job is not affected and may still be running.")
+            failures += not error.is_login  # nobody has been asked about the job: that delays a wait and ends none
+            if isinstance(error, ZilliantNotFoundError | ZilliantUnreachableError | ZilliantReplyError):
+                read = client.next_read  # perhaps the Connection has been edited since
+            is_surprise = isinstance(error, ZilliantNotFoundError) and not was_missed
+            was_missed = was_missed or is_surprise
+            since = now() - accepted_time if accepted_time is not None else None
+            story = f"{to_sentence(str(error))} The job is not affected and may still be running."
+            if not is_surprise and not is_transient(error, since):
+                return Failed(job_id, error, story)
             if failures > TOLERATED_FAILURES:
-                story = f"{failures} polls in a row failed. The last error: {_sentence(error)}"
-                return Failed(job_id, error, f"{story} The job is not affected and may still be running.")
+                return Failed(job_id, error, f"{failures} polls in a row failed. The last error: {story}")
+            del story
+            at_least = max(at_least, _requested_pause(error))
             seconds = max(intervals.pause(now() - began, poll_interval), _requested_pause(error))
-            if tell is not None:
-                tell.failed(error, failures, seconds)
+            if progress is not None:
+                progress.failed(error, failures, seconds)
         else:
-            failures = 0
+            failures, was_missed = 0, False
             if status.is_closed:
                 return Closed(status)
             seconds = intervals.pause(now() - began, poll_interval)
-            if tell is not None:
-                tell.open(status, now(), seconds)
+            if progress is not None:
+                progress.open(status, now(), seconds)
             del status  # a thousand waits need not keep it while they sleep
         if intervals.has_passed(deadline, now()):
             return TimedOut(job_id)
-
-
-def _sentence(error: ZilliantError) -> str:
-    return f"{str(error).rstrip('.')}."
 
 
 def _requested_pause(error: ZilliantError) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.api.environment import Environment
 from airflow_provider_zilliant.api.http import Reply, Request
-from airflow_provider_zilliant.api.token import Token
+from airflow_provider_zilliant.api.transport import T
 from airflow_provider_zilliant.api.transport import run as run_call
 from airflow_provider_zilliant.waits import intervals, watching
 from airflow_provider_zilliant.waits.events import Closed
@@ -54,8 +54,11 @@ class Clock:
     async def read_connection(self) -> Environment:
         return Environment("https://zilliant.example")
 
-    async def mask(self, token: Token) -> None:
-        raise AssertionError("there is no token")
+    async def compute(self, function: Callable[[], T], /) -> T:
+        return function()
+
+    async def mask(self, secrets: Iterable[str], /) -> None:
+        raise AssertionError("there is no secret")
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:

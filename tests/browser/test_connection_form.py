@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
 from playwright.sync_api import expect
 
 from airflow_provider_zilliant.connection.form import FIELDS, PLACEHOLDERS
@@ -14,7 +15,6 @@ from tests.browser.read_back import read_back
 from tests.harness.pages import Connections
 from tests.harness.private_airflow import PrivateAirflow
 
-LOGIN = {"login": "publisher@example.com", "password": "the-salesforce-password"}
 CLIENT = {"client_id": "the-client", "client_secret": "the-hidden-part"}
 PROXIES = '{"https": "http://me:the-proxy-password@proxy.example:3128"}'
 
@@ -44,7 +44,9 @@ def test_the_form_says_what_goes_where(connections: Connections):
         connections.unfold(field.section or "Extra Fields")
         expect(form.get_by_text(field.label, exact=True)).to_be_visible()
         expect(form.get_by_text(field.description, exact=True)).to_be_visible()
-        if field.is_secret:
+        if field.has_lines:
+            assert connections.extra(name).evaluate("it => it.tagName") == "TEXTAREA"
+        elif field.is_secret:
             expect(connections.extra(name)).to_have_attribute("type", "password")
 
 
@@ -93,21 +95,31 @@ def test_a_wrong_field_is_named_without_the_id_that_airflow_makes_up_for_the_tes
     connections.save("no_host")
     verdict = connections.test("no_host")
     assert not verdict.is_good
-    assert verdict.message.startswith("Host: missing.")
+    assert verdict.message.startswith("Step 1 of 4, the fields: Host: missing.")
 
 
+@pytest.mark.parametrize("flow", ["client credentials", "JWT bearer", "user and password"])
 def test_a_login_typed_with_every_option_is_saved_as_the_hook_reads_it_and_shows_no_secret_again(
-    connections: Connections, airflow: PrivateAirflow, zilliant: Sandbox
+    connections: Connections, airflow: PrivateAirflow, zilliant: Sandbox, flow: str
 ):
-    secrets = (LOGIN["password"], CLIENT["client_secret"], "the-proxy-password")
-    connections.add("typed")
+    conn_id = flow.replace(" ", "_").lower()
+    fields = zilliant.login_connection(flow)
+    extra = fields["extra"]
+    standard = {name: fields[name] for name in ("login", "password") if name in fields}
+    key = extra.get("private_key", "")
+    secrets = [*standard.get("password", "").split(), *extra.get("client_secret", "").split(), "the-proxy-password"]
+    secrets += [line for line in key.splitlines() if not line.startswith("-----")]
     network = {"verify": "false", "proxies": PROXIES, "allow_http": True}
-    connections.fill({**address(zilliant), **LOGIN}, {"oauth_host": OAUTH_HOST, **CLIENT, **network})
-    connections.fill({}, {"login_url": zilliant.url})
-    sent = connections.save("typed")
-    assert json.loads(sent["extra"]) == {"oauth_host": OAUTH_HOST, **CLIENT, "login_url": zilliant.url, **network}
+    connections.add(conn_id)
+    connections.fill({**address(zilliant), **standard}, {**extra, **network})
+    sent = connections.save(conn_id)
+    assert json.loads(sent["extra"]) == {**dict.fromkeys(FIELDS), **extra, **network}, "untouched is null"
+    verdict = connections.test(conn_id)
+    assert verdict.is_good, verdict
+    assert f"The login at {zilliant.url} with {flow} worked." in verdict.message
+    assert ("Salesforce is retiring" in verdict.message) == (flow == "user and password")
 
-    found = read_back(sys.executable, airflow.env, "typed")
+    found = read_back(sys.executable, airflow.env, conn_id)
     assert found == {
         "verdict": True,
         "url": zilliant.url,
@@ -117,20 +129,41 @@ def test_a_login_typed_with_every_option_is_saved_as_the_hook_reads_it_and_shows
     }
 
     connections.answers.clear()
-    connections.edit("typed")
-    connections.extra("client_secret")
-    connections.extra("proxies")
+    connections.edit(conn_id)
+    for name, field in FIELDS.items():
+        if field.is_secret:
+            connections.extra(name)
     connections.unfold("Extra Fields JSON")
     values = connections.page.locator("input, textarea").evaluate_all("all => all.map(one => one.value)")
-    assert values.count("***") >= 1, "the password is there, and masked"
+    assert values.count("***") >= 1, "the secrets are there, and masked"
     shown = [*values, connections.page.content(), connections.form.inner_text(), *connections.answers]
     assert connections.answers, "the API was asked"
     assert [secret for secret in secrets for text in shown if secret in text] == []
 
     connections.fill({"description": "Saved again, with all secrets masked"})
-    connections.save("typed")
-    assert connections.test("typed").is_good
-    assert read_back(sys.executable, airflow.env, "typed") == found, "no secret was overwritten by its mask"
+    connections.save(conn_id)
+    assert connections.test(conn_id).is_good
+    assert read_back(sys.executable, airflow.env, conn_id) == found, "no secret was overwritten by its mask"
+
+
+def test_a_connection_moves_from_a_password_to_a_key(
+    connections: Connections, airflow: PrivateAirflow, zilliant: Sandbox
+):
+    before, after = (zilliant.login_connection(flow) for flow in ("user and password", "JWT bearer"))
+    connections.add("moves")
+    standard = {name: before[name] for name in ("login", "password")}
+    connections.fill({**address(zilliant), **standard}, before["extra"])
+    connections.save("moves")
+    assert "Salesforce is retiring" in connections.test("moves").message
+
+    connections.edit("moves")
+    # Airflow does not remove a stored password, as the message says that one gets without the space.
+    connections.fill({"password": " "}, {"client_secret": "", "private_key": after["extra"]["private_key"]})
+    connections.save("moves")
+    verdict = connections.test("moves")
+    assert verdict.is_good, verdict
+    assert "with JWT bearer worked." in verdict.message
+    assert read_back(sys.executable, airflow.env, "moves")["verdict"]
 
 
 def test_optional_fields_that_were_emptied_again_are_saved_as_none_at_all(

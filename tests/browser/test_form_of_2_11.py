@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
+import secrets as dice
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,7 +23,6 @@ from tests.harness.environments import with_airflow
 from tests.harness.processes import Processes, free_ports
 
 USER, PASSWORD = "admin", "the-admin's-password"
-SECRETS = ("the-salesforce-password", "the-hidden-part", "the-proxy-password")
 PROXIES = {"https": "http://me:the-proxy-password@proxy.example:3128"}
 
 
@@ -44,7 +43,7 @@ class Webserver:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
-            "AIRFLOW__WEBSERVER__SECRET_KEY": secrets.token_hex(),
+            "AIRFLOW__WEBSERVER__SECRET_KEY": dice.token_hex(),
             "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
             "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port),
             "AIRFLOW__WEBSERVER__WORKERS": "1",
@@ -106,7 +105,7 @@ def save(page: Page) -> None:
     expect(page.locator(".alert").filter(has_text="Added Row")).to_be_visible()
 
 
-def test_the_form_is_filled_tested_and_saved_and_the_hook_reads_it(form: Page, webserver: Webserver, zilliant: Sandbox):
+def test_the_form_says_what_goes_where(form: Page):
     page = form
     expect(page.locator("#schema")).to_be_hidden()
     for name, placeholder in PLACEHOLDERS.items():
@@ -115,27 +114,29 @@ def test_the_form_is_filled_tested_and_saved_and_the_hook_reads_it(form: Page, w
     for name in (f"extra__zilliant__{name}" for name, field in FIELDS.items() if field.is_secret):
         expect(page.locator(f"#{name}")).to_have_attribute("type", "password")
 
-    page.locator("#conn_id").fill("typed")
+
+@pytest.mark.parametrize("flow", ["client credentials", "JWT bearer", "user and password"])
+def test_each_way_to_log_in_is_filled_tested_and_saved_and_the_hook_reads_it(
+    form: Page, webserver: Webserver, zilliant: Sandbox, flow: str
+):
+    page = form
+    conn_id = flow.replace(" ", "_").lower()
+    fields = zilliant.login_connection(flow)
+    page.locator("#conn_id").fill(conn_id)
     page.locator("#host").fill(zilliant.url)
-    page.locator("#login").fill("publisher@example.com")
-    page.locator("#password").fill(SECRETS[0])
-    extra = {
-        "oauth_host": OAUTH_HOST,
-        "client_id": "the-client",
-        "client_secret": SECRETS[1],
-        "login_url": zilliant.url,
-        "verify": "false",
-        "proxies": json.dumps(PROXIES),
-    }
+    for name in ("login", "password"):
+        page.locator(f"#{name}").fill(fields.get(name, ""))
+    extra = {**fields["extra"], "verify": "false", "proxies": json.dumps(PROXIES)}
     for name, text in extra.items():
-        page.locator(f"#extra__zilliant__{name}").fill(text)
+        page.locator(f"#extra__zilliant__{name}").fill(text)  # of a key, the browser drops the newlines
     page.locator("#extra__zilliant__allow_http").check()
 
     page.locator("#test-connection").click()
-    expect(page.locator(".container .row .alert")).to_have_text(f"{zilliant.url} accepts this connection.")
+    expect(page.locator(".container .row .alert")).to_contain_text(f"{zilliant.url} accepts this connection.")
+    expect(page.locator(".container .row .alert")).to_contain_text(f"with {flow} worked.")
     save(page)
 
-    assert read_back(webserver.interpreter, webserver.env, "typed") == {
+    assert read_back(webserver.interpreter, webserver.env, conn_id) == {
         "verdict": True,
         "url": zilliant.url,
         "oauth_host": OAUTH_HOST,
@@ -144,10 +145,13 @@ def test_the_form_is_filled_tested_and_saved_and_the_hook_reads_it(form: Page, w
     }
 
     page.goto(f"{webserver.url}/connection/list/")
-    page.locator("a[href*='/connection/edit/']").first.click()
-    expect(page.locator("#extra__zilliant__client_id")).to_have_value("the-client")
+    page.locator("tr", has_text=conn_id).locator("a[href*='/connection/edit/']").click()
+    expect(page.locator("#extra__zilliant__client_id")).to_have_value(fields["extra"]["client_id"])
     values = page.locator("input, textarea").evaluate_all("all => all.map(one => one.value)")
-    assert [secret for secret in SECRETS for text in [*values, page.content()] if secret in text] == []
+    key = fields["extra"].get("private_key", "").splitlines()[1:-1]
+    secrets = [*key, fields["extra"].get("client_secret"), fields.get("password"), "the-proxy-password"]
+    shown = [*values, page.content()]
+    assert [secret for secret in filter(None, secrets) for text in shown if secret in text] == []
 
 
 def test_a_form_with_nothing_but_host_and_token_is_saved_as_a_connection_that_works(

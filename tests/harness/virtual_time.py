@@ -39,6 +39,13 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     loop = VirtualLoop()
     try:
         with mock.patch.object(time, "time", side_effect=lambda: START + loop.passed):
-            return loop.run_until_complete(main)
+            try:
+                return loop.run_until_complete(main)
+            finally:
+                left = asyncio.all_tasks(loop)
+                for task in left:
+                    task.cancel()
+                if left:
+                    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     finally:
         loop.close()

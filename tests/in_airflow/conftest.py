@@ -76,14 +76,6 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def has_task_state() -> bool:
-    """Whether this Airflow keeps what a task writes into its state (3.3 and later), so that a retry finds it."""
-    from airflow.providers.common.compat.sdk import Context
-
-    return "task_state_store" in Context.__annotations__
-
-
-@pytest.fixture(scope="session")
 def database(airflow_home: Path) -> Path:
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True, timeout=120)
     return airflow_home

@@ -48,10 +48,10 @@ def test_any_other_end_fails_the_task(run_dag, deferrable, result):
 @BOTH
 @DURABLE
 def test_a_job_that_takes_longer_than_timeout_fails_the_task_and_a_retry_attaches_or_is_not_made(
-    sandbox, run_dag, deferrable, durable, has_task_state
+    sandbox, run_dag, deferrable, durable
 ):
     run = run_dag(publish(deferrable, durable=durable, timeout=1, retries=1, parameters={"sandbox_seconds": "60"}))
-    remembers = durable and has_task_state
+    remembers = durable
     assert run.state("publish") == "failed"
     assert [failure["kinds"][0] for failure in run.failures] == ["ZilliantTimeoutError"] * (2 if remembers else 1)
     assert ("would submit again" in run.failure("publish")["text"]) is not remembers
@@ -80,12 +80,12 @@ def test_failing_looks_are_ridden_out(sandbox, run_dag, deferrable):
 @BOTH
 @DURABLE
 def test_eleven_failed_looks_fail_the_task_leave_the_job_alone_and_a_retry_attaches_or_is_not_made(
-    sandbox, run_dag, deferrable, durable, has_task_state
+    sandbox, run_dag, deferrable, durable
 ):
     sandbox.zilliant.order_fault({"fault": "status", "status": 503, "method": "GET", "times": 11})
     how = {"durable": durable, "poll_interval": 0.1, "retries": 1}
     run = run_dag(publish(deferrable, **how, parameters={"sandbox_seconds": "0"}))
-    remembers = durable and has_task_state
+    remembers = durable
     assert run.state("publish") == ("success" if remembers else "failed")
     assert run.failures[0]["kinds"][0] == "ZilliantServerError"
     assert ("would submit again" in run.failures[0]["text"]) is not remembers
@@ -101,12 +101,12 @@ def test_a_token_that_is_refused_while_waiting_ends_the_wait(sandbox, run_dag, d
 
 
 @DURABLE
-def test_execution_timeout_ends_the_wait_in_the_triggerer(sandbox, run_dag, durable, has_task_state):
+def test_execution_timeout_ends_the_wait_in_the_triggerer(sandbox, run_dag, durable):
     body = publish(durable=durable, retries=1, parameters={"sandbox_seconds": "60"})[:-1]
     run = run_dag(f"{body}, execution_timeout=datetime.timedelta(seconds=2))")
     assert run.state("publish") == "failed"
     kinds = [failure["kinds"][0] for failure in run.failures]
-    assert kinds == (["AirflowTaskTimeout"] * 2 if durable and has_task_state else ["ZilliantTimeoutError"])
+    assert kinds == (["AirflowTaskTimeout"] * 2 if durable else ["ZilliantTimeoutError"])
     assert submissions(sandbox) == [202]
 
 

@@ -94,7 +94,7 @@ def test_what_is_found(record, status, is_gone, found):
     ("then", "now", "retries", "sign"),
     [
         (Tries(1, 2), Tries(2, 2), 2, Sign.RETRY),
-        (Tries(1, 2), Tries(1, 2), 2, Sign.RETRY),  # a resumption
+        (Tries(1, 2), Tries(1, 2), 2, Sign.DOUBT),  # the run was deleted and made again
         (Tries(3, 2), Tries(4, 5), 2, Sign.CLEAR),
         (Tries(1, 3), Tries(2, 3), 1, Sign.DOUBT),  # retries were lowered: a retry, or a clear after the first try
         (Tries(2, 3), Tries(3, 3), 1, Sign.DOUBT),

@@ -184,7 +184,7 @@ def test_the_oauth_host_is_forwarded(given_host):
 
 def test_the_login_request_is_form_encoded():
     environment = parse_environment(host="z.example", login="me@x.com", password="a b&c+d%e=ü", extra=LOGIN)
-    request = environment.login_request()
+    request = environment.login_request(0.0)
     assert request.url == "https://login.salesforce.com/services/oauth2/token"
     assert request.body == (
         b"grant_type=password&username=me%40x.com&password=a+b%26c%2Bd%25e%3D%C3%BC&client_id=client"
@@ -195,7 +195,7 @@ def test_the_login_request_is_form_encoded():
 def test_no_repr_holds_a_secret():
     login = parse_environment(host="z.example", login="me", password="hunter22", extra=LOGIN)
     token = parse_environment(host="z.example", password=TEXT, extra={"proxies": {"https": "http://u:hunter22@p"}})
-    shown = repr([login, token, login.login_request(), token.sign(Request(method="GET", url="/"), token.token)])
+    shown = repr([login, token, login.login_request(0.0), token.sign(Request(method="GET", url="/"), token.token)])
     assert not any(secret in shown for secret in ("hunter22", "hidden-secret", "the-access-token", ENCODED))
 
 

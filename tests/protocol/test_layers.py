@@ -15,11 +15,13 @@ _HOUSE = """
     arguments  retry_policy
     api.redaction  api.job_status
     exceptions
-    api.http  api.urls  api.token  api.login  api.environment  api.jobs  api.transport  api.client
+    api.http  api.urls  api.token  api.private_key  api.login  api.environment  api.login_care  api.jobs
+    api.transport  api.client
     variables  compat
-    connection.form  connection.fields  connection.reading  connection.diagnosis
+    connection.form  connection.extra  connection.login_choice  connection.fields
+    connection.reading  connection.diagnosis
     get_provider_info
-    waits.intervals  waits.events  waits.telling  waits.watching  waits.scope_queue
+    waits.intervals  waits.events  waits.progress  waits.watching  waits.scope_queue
     transports.masking  transports.blocking  transports.aio
     hooks.zilliant
     triggers.zilliant

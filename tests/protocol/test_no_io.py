@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from tests.harness import keys
 from tests.harness.modules import modules_after
 
 PACKAGE = Path(__file__).resolve().parents[2] / "airflow_provider_zilliant"
@@ -22,6 +23,20 @@ def test_the_waits_and_the_ledger_know_no_transport_and_no_airflow():
         "from airflow_provider_zilliant.operators import ledger"
     )
     assert not loaded & {"requests", "aiohttp", "airflow", "httpx", "urllib3"}
+
+
+def test_only_a_login_with_a_key_imports_what_signs():
+    read = (
+        "from airflow_provider_zilliant.connection.fields import parse_environment as read; "
+        "extra = {'client_id': 'c', 'client_secret': 's', 'oauth_host': 'a.example'}; "
+        "[read(host='z.example', **them, extra=extra).login_request(0.0) for them in "
+        "({}, {'login': 'me', 'password': 'p'})]"
+    )
+    signs = {"jwt", "cryptography"}
+    assert not modules_after(read) & signs
+    sign = f"extra = {{'client_id': 'c', 'private_key': {keys.pem()!r}}}"
+    signed = "read(host='z.example', login='me', extra=extra).login_request(0.0)"
+    assert modules_after(f"{read}; {sign}; {signed}") >= signs
 
 
 def test_provider_info_imports_nothing_heavy():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,8 @@ from airflow_provider_zilliant.exceptions import ZilliantError
 from airflow_provider_zilliant.waits import events, intervals, watching
 from airflow_provider_zilliant.waits.events import Closed, Failed, Retry, TimedOut
 
+T = TypeVar("T")
+
 JOB = "5b6a2c3d-91f0-4a6e-9f7b-1a2b3c4d5e6f"
 OPEN = Reply(200, body=b'{"executionStatus": "OPEN", "closeStatus": null}')
 COMPLETED = Reply(200, body=b'{"executionStatus": "CLOSED", "closeStatus": "COMPLETED"}')
@@ -34,6 +36,7 @@ class Clock:
         self.time = time
         self.replies = replies
         self.polls: list[float] = []
+        self.reads: Iterator[Exception | None] = iter(lambda: None, 1)
 
     def now(self) -> float:
         return self.time
@@ -46,10 +49,19 @@ class Clock:
         assert seconds > 0
         self.time += seconds
 
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        return await call
+
     async def read_connection(self) -> Environment:
+        error = next(self.reads)
+        if error is not None:
+            raise error
         return parse_environment(host="z.example")
 
-    async def mask(self, token: object) -> None:
+    async def compute(self, function: Any, /) -> Any:
+        return function()
+
+    async def mask(self, secrets: object, /) -> None:
         raise AssertionError("there is no token")
 
     @asynccontextmanager
@@ -98,9 +110,37 @@ def test_the_first_poll_comes_within_an_interval_also_after_a_restart(
         now, began=deferred_time - waited, deferred_time=deferred_time, poll_interval=poll_interval
     )
     interval = intervals.interval(now - deferred_time + waited, poll_interval)
-    assert 0 <= first <= 1.1 * max(interval, 8.0 if poll_interval is None else 0.0) + 1e-6
+    earliest = 8.0 if poll_interval is None else 0.0
+    assert earliest <= first <= max(1.1 * max(interval, earliest), earliest + interval) + 1e-6
+
+
+@given(wrong_by=st.floats(-60, 60), latency=st.floats(0, 3), poll_interval=st.none() | st.floats(0.1, 1e4))
+def test_a_wrong_clock_neither_hurries_nor_delays_a_first_poll(wrong_by, latency, poll_interval):
+    deferred_time = 1000.0 + wrong_by
+    first = intervals.first_pause(
+        1000.0 + latency, began=deferred_time, deferred_time=deferred_time, poll_interval=poll_interval
+    )
     if poll_interval is None:
-        assert now + first >= deferred_time + 8.0 - 1e-6, "Airflow may fail a task that is resumed so soon"
+        assert 8.0 <= first <= 8.0 + 6.0, "Airflow may fail a task that is resumed sooner"
+    else:
+        assert first <= 1.1 * poll_interval + 1e-6
+
+
+def test_who_waits_for_the_scope_hurries_a_poll_but_not_before_retry_after_has_passed():
+    clock = Clock(iter([OPEN, Reply(429, {"retry-after": "120"}), COMPLETED]))
+    slept: list[tuple[float, float]] = []
+
+    async def sleep(seconds: float, at_least: float) -> None:
+        slept.append((seconds, at_least))
+        clock.time += seconds
+
+    event = watch(clock, began=clock.time - 600, first_pause=60.0, sleep=sleep)
+    assert isinstance(event, Closed)
+    (first, at_first), (second, at_second), (asked, at_asked) = slept
+    assert (first, at_first) == (60, 8)
+    assert 60 <= second <= 66
+    assert 5 <= at_second <= 5.5
+    assert asked == at_asked == 120
 
 
 @given(limit=st.floats(0, 1e5), restarts=st.lists(st.floats(0.1, 1e4), max_size=5))
@@ -147,13 +187,62 @@ def test_the_eleventh_failure_ends_the_wait_and_leaves_the_job_alone(reply):
         events.verdict(event, about="workflow 'P'")
 
 
-def test_a_job_that_is_not_found_after_its_first_minute_is_gone():
+def test_a_job_that_is_not_found_twice_after_its_first_minute_is_gone():
     clock = Clock(iter([Reply(404)] * 20))
     event = watch(clock, accepted_time=clock.time - 61)
-    assert (type(event), len(clock.polls)) == (Failed, 1)
+    assert (type(event), len(clock.polls)) == (Failed, 2)
     with pytest.raises(exceptions.ZilliantNotFoundError) as caught:
         events.verdict(event, about="workflow 'P'")
     assert caught.value.status_code == 404
+
+
+def test_one_404_of_a_gateway_does_not_end_a_wait():
+    replies = [OPEN, Reply(404), OPEN, Reply(404, body=b"<html>"), COMPLETED]
+    assert isinstance(watch(Clock(iter(replies)), accepted_time=0.0), Closed)
+
+
+def missing_connection() -> exceptions.ZilliantConfigError:
+    error = exceptions.ZilliantConfigError("The conn_id `c` isn't defined")
+    error.is_missing_connection = True
+    return error
+
+
+UNREADABLE = [missing_connection(), exceptions.ZilliantUnreachableError("cannot be read at the moment")]
+
+
+@pytest.mark.parametrize("error", UNREADABLE, ids=["not found", "unreachable"])
+def test_a_secrets_backend_that_stumbles_ends_no_wait_before_the_eleventh_time(error):
+    clock = Clock(iter([COMPLETED]))
+    clock.reads = iter([*[error] * 10, None])
+    assert isinstance(watch(clock), Closed)
+    clock = Clock(iter([COMPLETED]))
+    clock.reads = iter([error] * 11)
+    event = watch(clock)
+    assert isinstance(event, Failed)
+    assert type(event.error) is type(error)
+    assert clock.polls == []
+
+
+@pytest.mark.parametrize("error", UNREADABLE, ids=["not found", "unreachable"])
+def test_a_single_poll_tolerates_a_secrets_backend_that_stumbles(error):
+    clock = Clock(iter([COMPLETED]))
+    clock.reads = iter([*[error] * 10, None])
+    assert run(watching.poll_patiently(Client(clock, {}), JOB)).succeeded
+
+
+def test_a_connection_with_a_wrong_field_ends_the_wait_at_once():
+    clock = Clock(iter([COMPLETED]))
+    clock.reads = iter([exceptions.ZilliantConfigError("Host: missing"), None])
+    assert isinstance(watch(clock), Failed)
+
+
+@pytest.mark.parametrize("reply", [Reply(404), NoReply(sent=True, reason="reset"), NoReply(sent=False, reason="name")])
+def test_after_a_404_or_an_unreachable_host_the_connection_is_read_anew(reply):
+    clock = Clock(iter([OPEN, OPEN, reply, OPEN, COMPLETED]))
+    read: list[float] = []
+    clock.reads = iter(lambda: read.append(clock.time), 1)
+    assert isinstance(watch(clock), Closed)
+    assert read == [clock.polls[0], clock.polls[3]]
 
 
 def test_retry_after_is_honoured():

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import requests
+from cryptography.hazmat.primitives import serialization
 
 from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, token_response
+from tests.harness import keys
 from tests.harness.private_airflow import PrivateAirflow
 
 PASSWORD = "the pass&word of the publisher, ünique"
@@ -20,12 +22,30 @@ CLIENT_SECRET = "the-client-secret-of-the-connected-app"
 TOKEN = json.dumps(token_response("00Dsandbox!the-access-token-of-a-person", issued_at=0))
 BROKEN = "00Dsandbox!the-access-token-alone-which-is-not-enough"
 USERS = {"publisher@example.com": PASSWORD}
+CLIENTS = {"client": CLIENT_SECRET}
+PASSPHRASE = "the-passphrase-of-the-private-key"
+#: The assertions that were sent.
+assertions: list[str] = []
 
 
 @pytest.fixture(scope="module")
 def strict_zilliant() -> Iterator[Sandbox]:
-    with Sandbox(seed=0, users=USERS) as running:
+    with Sandbox(seed=0, users=USERS, clients=CLIENTS) as running:
+        check = running.zilliant.org.check
+
+        def note(form: Mapping[str, str], url: str) -> None:
+            assertions.extend([form["assertion"]] if "assertion" in form else [])
+            check(form, url)
+
+        running.zilliant.org.check = note  # type: ignore[method-assign]
         yield running
+
+
+def locked(pem: str) -> str:
+    """The private key, encrypted."""
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    how = serialization.BestAvailableEncryption(PASSPHRASE.encode())
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how).decode()
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +53,25 @@ def connections(whole_airflow: PrivateAirflow, strict_zilliant: Sandbox) -> list
     """Connections of every kind, in Airflow's database."""
     login = {"client_id": "client", "client_secret": CLIENT_SECRET, "login_url": strict_zilliant.url}
     user = {"login": "publisher@example.com", "password": PASSWORD}
+    pem = strict_zilliant.zilliant.org.private_key
+    by_app = {"oauth_host": OAUTH_HOST, **login}
+    by_key = {name: value for name, value in by_app.items() if name != "client_secret"}
+    lock = {"private_key": locked(pem), "private_key_passphrase": PASSPHRASE}
+    person = {"login": "publisher@example.com"}
     kinds = {
         "as_json": {"password": TOKEN, "extra": {"oauth_host": OAUTH_HOST}},
         "as_base64": {"password": base64.b64encode(TOKEN.encode()).decode(), "extra": {"oauth_host": OAUTH_HOST}},
         "broken": {"password": BROKEN, "extra": {"oauth_host": OAUTH_HOST}},
         "by_login": {**user, "extra": {**login, "oauth_host": OAUTH_HOST}},
         "refused_login": {**user, "password": PASSWORD + " wrong", "extra": {**login, "oauth_host": OAUTH_HOST}},
+        "by_app": {"extra": by_app},
+        "refused_app": {"extra": {**by_app, "client_id": "other"}},
+        "by_key": {**person, "extra": {**by_key, "private_key": pem}},
+        "by_key_on_one_line": {**person, "extra": {**by_key, "private_key": pem.replace("\n", "\\n")}},
+        "by_locked_key": {**person, "extra": {**by_key, **lock}},
+        "refused_key": {**person, "extra": {**by_key, "private_key": keys.pem()}},
+        "wrong_passphrase": {**person, "extra": {**by_key, **lock, "private_key_passphrase": PASSPHRASE + "!"}},
+        "too_many_fields": {**person, "extra": {**by_app, "private_key": pem}},
         "bad_field": {"password": TOKEN, "extra": {"oauth_host": "not a host"}},
     }
     for conn_id, fields in kinds.items():
@@ -47,11 +80,30 @@ def connections(whole_airflow: PrivateAirflow, strict_zilliant: Sandbox) -> list
     return list(kinds)
 
 
+def shapes(pem: str) -> dict[str, str]:
+    """What a private key may look like where it leaked."""
+    lines = pem.splitlines()
+    numbered = {f"line {number}": line for number, line in enumerate(lines[1:-1])}
+    return {
+        "whole": pem,
+        "on one line": "".join(lines),
+        "with literal newlines": pem.replace("\n", "\\n"),
+        "with spaces": pem.replace("\n", " "),
+        "body": "".join(lines[1:-1]),
+        "with its last newline": f"{pem}\n",
+        **numbered,
+    }
+
+
 def secrets(zilliant: Sandbox) -> dict[str, str]:
     """Every secret, by what it is called, and what it looks like in Base64."""
     whole = {"password": PASSWORD, "client secret": CLIENT_SECRET, "token response": TOKEN, "broken token": BROKEN}
     whole["access token"] = json.loads(TOKEN)["access_token"]
     whole["signature"] = json.loads(TOKEN)["signature"]
+    whole["passphrase"] = PASSPHRASE
+    whole |= {f"assertion {number}": assertion for number, assertion in enumerate(assertions)}
+    for name, pem in (("private key", zilliant.zilliant.org.private_key), ("other private key", keys.pem())):
+        whole |= {f"{name}, {shape}": text for shape, text in shapes(pem.strip()).items()}
     whole |= {f"issued token {number}": token for number, token in enumerate(zilliant.zilliant._issued)}
     encoded = {f"{name}, in Base64": base64.b64encode(word.encode()).decode() for name, word in whole.items()}
     quoted = {f"{name}, in JSON": json.dumps(word)[1:-1] for name, word in whole.items()}
@@ -104,6 +156,7 @@ def test_no_secret_is_anywhere(whole_airflow, strict_zilliant, connections):
     assert any(name.startswith("airflow.db") for name in places)
     assert sum("attempt=" in name for name in places) >= len(runs), "the tasks' logs are among the places"
 
+    assert len(assertions) >= 3
     found = [
         f"{name} in {place}"
         for name, word in secrets(strict_zilliant).items()

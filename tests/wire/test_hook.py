@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
 import socket
 import threading
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
 from airflow_provider_zilliant import exceptions
+from airflow_provider_zilliant.api.http import LONGEST_BODY, NoReply, Reply, Request
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
-from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST
+from airflow_provider_zilliant.sandbox.logins import OAUTH_HOST
+from airflow_provider_zilliant.transports import aio
 from tests.conftest import AIRFLOW, LOGIN
 
 SUBMIT = "/v1/JobWorkflow/Authorized"
@@ -97,7 +103,7 @@ def test_one_login_serves_many_calls_and_many_hooks(login_sandbox, login_hook):
 
 @pytest.mark.parametrize("password", ["with space", "a&b=c", "a+b", "100%25", "pässwörd€", " lead and trail ", "a\nb"])
 def test_any_password_logs_in(login_sandbox, connect, password):
-    login_sandbox.zilliant.users = {"me": password}
+    login_sandbox.zilliant.org.users = {"me": password}
     extra = {**LOGIN["extra"], "login_url": login_sandbox.url}
     connect({"host": login_sandbox.url, "login": "me", "password": password, "extra": extra})
     assert ZilliantHook().run_workflow("P")
@@ -128,7 +134,7 @@ def test_a_call_that_stays_refused_logs_in_once_more_and_no_further(login_sandbo
 
 
 def test_a_refused_login_says_why_and_sends_nothing(login_sandbox, login_hook):
-    login_sandbox.zilliant.users = {}
+    login_sandbox.zilliant.org.users = {}
     with pytest.raises(exceptions.ZilliantAuthError, match="invalid_grant") as caught:
         login_hook.run_workflow("P")
     assert caught.value.status_code == 400
@@ -354,7 +360,7 @@ def test_the_connection_test_tells_a_revoked_token_from_a_malformed_one(login_sa
 
 
 def test_the_connection_test_tells_of_a_refused_login(login_sandbox, login_hook):
-    login_sandbox.zilliant.users = {}
+    login_sandbox.zilliant.org.users = {}
     verdict, message = login_hook.test_connection()
     assert not verdict
     assert "invalid_grant" in message
@@ -401,6 +407,84 @@ def test_a_proxys_password_is_not_told(sandbox, connect, monkeypatch):
     with pytest.raises(exceptions.ZilliantUnreachableError, match="http_proxy") as caught:
         ZilliantHook().run_workflow("P")
     assert "envsecret" not in str(caught.value)
+
+
+PEM = (
+    "-----BEGIN CERTIFICATE-----\n"
+    + "MIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBa\n" * 30
+    + "-----END CERTIFICATE-----"
+)
+
+
+@pytest.mark.parametrize("verify", [PEM, PEM.replace("\n", " "), PEM.replace("\n", ""), "a\0b", "x" * 5000])
+def test_a_certificate_pasted_into_verify_is_a_wrong_connection(sandbox, connect, verify):
+    connect(sandbox.connection(extra={"oauth_host": OAUTH_HOST, "verify": verify}))
+    with pytest.raises(exceptions.ZilliantConfigError, match=r"zilliant_default.*Extra verify") as caught:
+        ZilliantHook().run_workflow("P")
+    assert not caught.value.is_missing_connection
+    assert "MIID" not in str(caught.value)
+    assert sandbox.zilliant.requests == []
+
+
+def test_a_huge_error_is_read_in_part(sandbox, hook):
+    body = json.dumps({"message": "no rights", "trace": "x" * 3_000_000})
+    sandbox.zilliant.order_fault({"fault": "status", "status": 403, "body": body, "times": 2})
+    with pytest.raises(exceptions.ZilliantAuthError, match="no rights"):
+        hook.run_workflow("P")
+    reply = hook.run(hook.client.call(Request("GET", "/v1/x")))
+    assert len(reply.body) == LONGEST_BODY
+    assert hook.run_workflow("P"), "the next request has a connection"
+
+
+def test_a_kill_ends_the_wait_for_retry_after(sandbox, connect):
+    began = time.monotonic()
+
+    class Killed(BaseException):
+        pass
+
+    def check_alive() -> None:
+        if time.monotonic() > began + 0.5:
+            raise Killed
+
+    sandbox.zilliant.order_fault(
+        {"fault": "status", "status": 429, "headers": {"Retry-After": "600"}, "method": "GET", "times": None}
+    )
+    with ZilliantHook(connect(sandbox.connection()), check_alive=check_alive) as hook, pytest.raises(Killed):
+        hook.wait_for_job("5b6a2c3d")
+    assert time.monotonic() - began < 3
+
+
+PROXY_PASSWORD = "p@ss:wörd/1"
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+@pytest.mark.parametrize("place", ["extra", "environment"])
+@pytest.mark.parametrize("way", ["worker", "triggerer"])
+def test_a_proxy_that_repeats_its_credentials_gives_nothing_away(sandbox, connect, monkeypatch, scheme, place, way):
+    proxy = f"{scheme}proxy%2Duser:{quote(PROXY_PASSWORD, safe='')}@127.0.0.1:{sandbox.port}"
+    extra = {"allow_http": True}
+    if place == "extra":
+        extra["proxies"] = {"http": proxy}
+    else:
+        monkeypatch.setenv("http_proxy", proxy)
+    connect(sandbox.connection(host="http://zilliant.example", extra=extra))
+    credentials = {f"proxy-user:{PROXY_PASSWORD}".encode(code) for code in ("utf-8", "latin-1")}
+    secrets = {PROXY_PASSWORD, quote(PROXY_PASSWORD, safe=""), *(b64encode(raw).decode() for raw in credentials)}
+    body = json.dumps({"message": f"{' '.join(secrets)} {proxy}"}, ensure_ascii=False)
+    sandbox.zilliant.order_fault({"fault": "status", "status": 407, "body": body, "times": None})
+
+    request = Request("GET", "/v1/x")
+
+    async def call() -> Reply | NoReply:
+        async with aio.SharedClient("zilliant_default") as client:
+            return await client.call(request)
+
+    reply = asyncio.run(call()) if way == "triggerer" else ZilliantHook.run(ZilliantHook().client.call(request))
+    assert reply.status == 407
+    sent = {name.lower(): value for name, value in sandbox.zilliant.requests[0]["headers"].items()}
+    assert "proxy-authorization" in sent
+    assert "***" in reply.explanation
+    assert not any(secret in reply.explanation for secret in secrets), reply.explanation
 
 
 def test_a_connection_that_cannot_be_read_again_after_a_401_leaves_no_doubt(login_sandbox, login_hook, monkeypatch):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
+import signal
+import socket
+import subprocess
+import sys
 import time
 
+import jwt
 import pytest
 import requests
 
+from airflow_provider_zilliant.connection.fields import parse_environment
 from airflow_provider_zilliant.sandbox import Sandbox
-from airflow_provider_zilliant.sandbox.engine import OAUTH_HOST, Zilliant, token_response
+from airflow_provider_zilliant.sandbox.engine import Zilliant, token_response
 from airflow_provider_zilliant.sandbox.faults import Refused
+from airflow_provider_zilliant.sandbox.logins import JWT_BEARER, OAUTH_HOST, Org
 
 BODY = {"descriptor": "PLATFORM_CUSTOM_WORKFLOW", "parameters": {"WORKFLOW_AUTOMATION_ID": "P"}}
 LOGIN = {"grant_type": "password", "username": "me", "password": "pw", "client_id": "c", "client_secret": "s"}
@@ -202,3 +210,92 @@ def test_an_answer_that_hangs_does_not_hold_up_its_end():
             requests.post(f"{sandbox.url}/v1/JobWorkflow/Authorized", json=BODY, headers=headers(), timeout=0.2)
         began = time.monotonic()
     assert time.monotonic() - began < 5
+
+
+def login(sandbox: Sandbox, **form: str) -> str:
+    """The error in the reply, or the type of the token."""
+    answer = requests.post(f"{sandbox.url}/services/oauth2/token", data=form, timeout=5)
+    body = answer.json()
+    assert answer.status_code == (200 if "access_token" in body else 400)
+    return body.get("token_type") or f"{body['error']}: {body['error_description']}"
+
+
+CLIENT = {"client_id": "app", "client_secret": "secret"}
+INVALID = "invalid_grant: invalid assertion"
+
+
+def test_client_credentials_need_the_orgs_my_domain_and_a_run_as_user():
+    with Sandbox(clients={"app": "secret"}) as sandbox:
+        form = {"grant_type": "client_credentials", **CLIENT}
+        assert login(sandbox, **form) == "Bearer"
+        assert login(sandbox, **{**form, "client_id": "other"}) == "invalid_client_id: client identifier invalid"
+        assert login(sandbox, **{**form, "client_secret": "other"}) == "invalid_client: invalid client credentials"
+        sandbox.zilliant.org.has_run_as_user = False
+        assert login(sandbox, **form) == "invalid_grant: no client credentials user enabled"
+        proxies = {"http": sandbox.url}
+        for host in ("localhost:8090", "login.salesforce.com", "test.salesforce.com"):
+            url = f"http://{host}/services/oauth2/token"
+            body = requests.post(url, data=form, proxies=proxies, timeout=5).json()
+            assert body["error_description"] == "request not supported on this domain"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Bearer"),
+        ({"aud": "https://login.salesforce.com"}, "Bearer"),
+        ({"aud": "https://test.salesforce.com"}, "invalid_grant: audience is invalid"),
+        ({"aud": None}, INVALID),
+        ({"exp": None}, INVALID),
+        ({"exp": 1000}, "invalid_grant: expired authorization code"),
+        ({"exp": 1181}, "invalid_grant: expired authorization code"),
+        ({"exp": 1180}, "Bearer"),
+        ({"sub": "somebody@example.com"}, "invalid_grant: user hasn't approved this consumer"),
+        ({"iss": "another"}, "invalid_client_id: client identifier invalid"),
+    ],
+)
+def test_an_assertion_is_checked_as_salesforce_does(changes, said):
+    users, clients = {"me@example.com": "pw"}, {"app": "secret"}
+    with Sandbox(clock=lambda: 1000.0, users=users, clients=clients) as sandbox:
+        claims = {"iss": "app", "sub": "me@example.com", "aud": sandbox.url, "exp": 1100, **changes}
+        claims = {name: value for name, value in claims.items() if value is not None}
+        assertion = jwt.encode(claims, sandbox.zilliant.org.private_key, algorithm="RS256")
+        assert login(sandbox, grant_type=JWT_BEARER, assertion=assertion) == said
+
+
+def test_an_assertion_by_another_key_or_none_is_refused(sandbox):
+    claims = {"iss": "app", "sub": "me", "aud": sandbox.url, "exp": int(time.time()) + 60}
+    for assertion in (
+        jwt.encode(claims, Org(time.time).private_key, algorithm="RS256"),
+        jwt.encode(claims, "a shared secret that is long enough for it", algorithm="HS256"),
+        jwt.encode(claims, None, algorithm="none"),
+        "nonsense",
+    ):
+        assert login(sandbox, grant_type=JWT_BEARER, assertion=assertion) == INVALID
+
+
+def test_an_org_after_the_switch_off_refuses_passwords_alone():
+    with Sandbox(refuse_password=True) as sandbox:
+        assert login(sandbox, **LOGIN) == "invalid_grant: authentication failure"
+        assert login(sandbox, grant_type="client_credentials", **CLIENT) == "Bearer"
+
+
+def test_the_command_line_prints_connections_that_log_in(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "airflow_provider_zilliant.sandbox", "--port", str(port), "--refuse-password"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        printed = []
+        while not printed or "END PUBLIC KEY" not in printed[-1]:
+            printed.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+    exports = [line.partition("=")[2] for line in printed if "AIRFLOW_CONN" in line]
+    fields = [json.loads(shlex.split(export)[0]) for export in exports]
+    flows = [type(parse_environment(**without_type(told)).login).__name__ for told in fields]
+    assert flows == ["NoneType", "ClientCredentials", "JwtBearer", "UserPassword"]
+    assert "(refused: --refuse-password)" in "".join(printed)
+
+
+def without_type(fields: dict) -> dict:
+    return {name: value for name, value in fields.items() if name != "conn_type"}

@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from airflow.secrets.environment_variables import EnvironmentVariablesBackend
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_zilliant.exceptions import ZilliantScopeBusyError
 from airflow_provider_zilliant.hooks.zilliant import ZilliantHook
+from airflow_provider_zilliant.sandbox import Sandbox
 from airflow_provider_zilliant.transports import aio
 from airflow_provider_zilliant.triggers.zilliant import ZilliantJobTrigger, ZilliantScopeTrigger
 from airflow_provider_zilliant.waits import scope_queue
@@ -100,10 +102,65 @@ async def test_a_connection_that_is_broken_is_an_error_that_names_the_field(sand
     assert "Host" in event["message"]
 
 
-async def test_a_connection_that_is_missing_is_an_error_that_names_it():
+async def test_a_connection_that_stays_missing_is_an_error_that_names_it():
     event = await event_of(ZilliantJobTrigger("nowhere", "5b6a2c3d", poll_interval=0.01))
     assert (event["status"], event["error"]) == ("error", "ZilliantConfigError")
+    assert "11 polls in a row" in event["message"]
     assert "nowhere" in event["message"]
+
+
+async def test_a_secrets_backend_that_stumbles_for_a_moment_ends_no_wait(hook, monkeypatch):
+    job_id = hook.run_workflow("P", parameters={"sandbox_seconds": "0"})
+    asked = []
+
+    def stumble(self, conn_id, **how):
+        asked.append(conn_id)
+        if len(asked) <= 8:  # one read asks twice
+            raise OSError("the backend is away")
+        return original(self, conn_id, **how)
+
+    original = EnvironmentVariablesBackend.get_conn_value
+    monkeypatch.setattr(EnvironmentVariablesBackend, "get_conn_value", stumble)
+    event = await event_of(job_trigger(job_id, poll_interval=0.01))
+    assert event["status"] == "closed"
+    assert len(asked) > 8
+
+
+async def test_an_edited_connection_is_noticed_although_other_triggers_of_it_live(sandbox, connect, hook):
+    still_open = hook.run_workflow("P", parameters={"sandbox_seconds": "60"})
+    connect(sandbox.connection(host="http://127.0.0.1:1"))
+    waits = [asyncio.create_task(event_of(job_trigger(still_open, poll_interval=0.2))) for _ in range(5)]
+    await asyncio.sleep(0.5)
+    assert gets(sandbox) == 0
+    connect(sandbox.connection())
+    await asyncio.sleep(0.8)
+    assert gets(sandbox) >= 5, "after an unreachable host the Connection is read anew"
+    closed = hook.run_workflow("P", scope="us", parameters={"sandbox_seconds": "0"})
+    with Sandbox(seed=0) as other:
+        connect(other.connection())
+        event = await event_of(job_trigger(closed, poll_interval=0.1))
+        assert (event["status"], event["status_code"]) == ("error", 404), "the other Zilliant knows no such job"
+        assert gets(other) >= 2
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+@pytest.mark.parametrize("hanging", ["read", "login", "GET"])
+async def test_whatever_hangs_the_trigger_ends_at_its_deadline(login_sandbox, connect, monkeypatch, hanging):
+    monkeypatch.setattr("airflow_provider_zilliant.waits.watching.LAST_POLL", 0.5)
+    extra = {**LOGIN["extra"], "login_url": login_sandbox.url}
+    connect({"host": login_sandbox.url, "login": LOGIN["login"], "password": LOGIN["password"], "extra": extra})
+    if hanging == "read":
+        monkeypatch.setattr("airflow_provider_zilliant.compat.read_connection", lambda conn_id: asyncio.sleep(60))
+    else:
+        path = "/services/" if hanging == "login" else "/v1/"
+        login_sandbox.zilliant.order_fault({"fault": "hang", "path": path, "times": None})
+    began = time.time()
+    triggers = [job_trigger("5b6a2c3d", end_time=began + 1) for _ in range(5)]
+    events = await asyncio.gather(*(event_of(trigger) for trigger in triggers))
+    assert [event["status"] for event in events] == ["timeout"] * 5
+    assert 1 <= time.time() - began < 3
 
 
 async def test_a_hundred_triggers_share_one_session_one_read_and_one_login(login_sandbox, connect, monkeypatch):
@@ -137,8 +194,9 @@ async def test_a_cancelled_trigger_leaves_no_session_behind(hook):
         gc.collect()
 
 
-async def test_ten_thousand_triggers_leave_nothing_behind(hook):
+async def test_ten_thousand_triggers_leave_nothing_behind(hook, monkeypatch):
     """Some poll, some only wait, half are killed: afterwards there is no session, queue, task or socket more."""
+    monkeypatch.setattr(scope_queue, "TURN", 0.0)  # who left to try is remembered for a minute
     closed = hook.run_workflow("P", parameters={"sandbox_seconds": "0"})
     still_open = hook.run_workflow("P", scope="us", parameters={"sandbox_seconds": "600"})
     here = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""``Teller``: what a wait for a job says in the task's log while it goes on."""
+"""``ProgressLog``: what a wait for a job says in the task's log while it goes on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider_zilliant.api.job_status import JobStatus
 from airflow_provider_zilliant.exceptions import ZilliantError
 
 
-class Teller:
+class ProgressLog:
     """Warns of every poll that fails; if asked to, also says that the job is open.
 
     :param log: where to.
