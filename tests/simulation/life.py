@@ -29,7 +29,7 @@ LINE, MOVE = "the line tries too often", "an edited Connection is not read"
 PROXY, STUMBLE = "a secret of the proxy", "a stumble ends a wait"
 VERSIONS = (airflow.V3_3,) * 4 + (airflow.V2_11,) * 3 + (airflow.V3_0, airflow.V3_2, airflow.V3_4)
 RESULTS = (
-    ("COMPLETED",) * 5
+    ("COMPLETED",) * 7
     + ("FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "CONTINUED_AS_NEW")
     + (
         "CONTINUED_AS_NEW",
@@ -138,13 +138,13 @@ class Life:
             "trigger raises": 0.06 if storm else 0.02,
             "restart": 0.05,
             "double": 0.05,
-            "forget": 0.2,
+            "forget": 0.27,
             "edit before retry": dice.choice((0.0, 0.0, 0.5)),
             "edit before clear": dice.choice((0.0, 0.6)),
             "lower retries": dice.choice((0.0, 0.0, 0.6)),
             "connection": dice.choice((0.0, 0.0, 0.05)),
         }
-        self._patience = dice.choice((2, 3, 4))
+        self._patience = dice.choice((3, 4, 5))
         self._stumbles: list[tuple[float, float]] = []
         self._moved: float | None = None
         self._login = dice.random() < 0.15

@@ -63,9 +63,10 @@ def _no_check_before_resuming() -> list[Patch]:
 
 def _attaching_is_not_recorded() -> list[Patch]:
     def attach(current: Any, record: Any, status: Any, sign: Any) -> Any:
-        return earlier.Mine(record, 0.0 + current.ti.start_date.timestamp(), status)
+        return earlier.Mine(record, current.ti.start_date.timestamp(), status)
 
-    return [(earlier, "_attach", attach)]
+    # When this was so, nobody asked either whether the clear came after the telling.
+    return [(earlier, "_attach", attach), *_a_question_answers_itself()]
 
 
 def _failed_waits_are_retried() -> list[Patch]:
