@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -152,9 +152,14 @@ def _green_is_noted_at_once() -> list[Patch]:
 
 
 def _a_cleared_process_tells() -> list[Patch]:
-    from airflow_provider_zilliant import compat
+    def note_told(self: Any, record: Any) -> None:
+        if not record.told:
+            try:
+                self.ledger.write(replace(record, told=True, told_at=self.tries))
+            except Exception:
+                self.log.warning("It could not be noted that you were told: a clear will ask again.")
 
-    return [(compat, "is_cleared", lambda ti: False)]
+    return [(Try, "note_told", note_told)]
 
 
 def _told_before_it_is_said() -> list[Patch]:
