@@ -20,7 +20,7 @@ from airflow_provider_zilliant.operators.records import AskedFor
 from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
 from airflow_provider_zilliant.transports.blocking import BlockingTransport
 from airflow_provider_zilliant.waits.watching import poll_patiently
-from tests.simulation.life import HELD_BACK, LINE, MOVE, PROXY, STUMBLE
+from tests.simulation.life import HELD_BACK, LINE, MOVE, PROXY, REPLACED, STUMBLE
 from tests.simulation.lives import ready
 
 #: Within so many lives, each must be found.
@@ -152,9 +152,14 @@ def _green_is_noted_at_once() -> list[Patch]:
 
 
 def _a_cleared_process_tells() -> list[Patch]:
-    from airflow_provider_zilliant import compat
+    def note_told(self: Any, record: Any) -> None:
+        if not record.told:
+            try:
+                self.ledger.write(replace(record, told=True, told_at=self.tries))
+            except Exception:
+                self.log.warning("It could not be noted that you were told: a clear will ask again.")
 
-    return [(compat, "is_cleared", lambda ti: False)]
+    return [(Try, "note_told", note_told)]
 
 
 def _told_before_it_is_said() -> list[Patch]:
@@ -175,17 +180,6 @@ def _a_question_answers_itself() -> list[Patch]:
         return earlier.read_sign(record.tries, current.tries, retries=current.task.retries or 0), record.told
 
     return [(earlier, "_read_signs", read_signs)]
-
-
-def _restoring_overwrites() -> list[Patch]:
-    def restore(current: Any, intent: Any) -> None:
-        try:
-            current.ledger.write(current.before)
-        except Exception:
-            current.log.exception("The record could not be restored, although no job was submitted.")
-            current.carried = replace(current.carried, refused_intent_time=intent.time)
-
-    return [(submitting, "_restore", restore)]
 
 
 def _nothing() -> list[Patch]:
@@ -212,7 +206,7 @@ MUTATIONS = (
     Mutation("B", "a cleared process tells, and the clear before counts as informed", _a_cleared_process_tells),
     Mutation("C", "told is noted before anything is said", _told_before_it_is_said),
     Mutation("D", "a retried question takes the clear before it for its answer", _a_question_answers_itself),
-    Mutation("E", "restoring overwrites what another process of the task recorded", _restoring_overwrites),
+    Mutation("E", "two processes of a task that was cleared twice while it ran", _nothing, REPLACED),
 )
 
 
