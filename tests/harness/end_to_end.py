@@ -43,6 +43,7 @@ def check(airflow: PrivateAirflow, zilliant: Sandbox) -> None:
     :raises AssertionError: something is not as it should be.
     """
     airflow.command("connections", "add", CONN_ID, "--conn-json", json.dumps(zilliant.connection()))
+    histories = airflow.trigger("histories")
     scope = f"scope-{uuid.uuid4()}"
     notes = airflow.home / f"{scope}.notes"
     run_id = airflow.trigger(DAG_ID, {"scope": scope, "notes": str(notes)})
@@ -76,3 +77,26 @@ def check(airflow: PrivateAirflow, zilliant: Sandbox) -> None:
         status = airflow.xcom(task, "job_status")
         ended = (status["executionStatus"], status["closeStatus"])
         assert ended == ("CLOSED", "COMPLETED"), f"XCom job_status of {task['task_id']} tells its job's end: {status}"
+    check_histories(airflow, zilliant, histories)
+
+
+def check_histories(airflow: PrivateAirflow, zilliant: Sandbox, run_id: str) -> None:
+    """Waits for the run, and looks at what became of it.
+
+    :raises AssertionError: something was published twice, or is green without having been published.
+    """
+    airflow.wait_until(lambda: airflow.run_state("histories", run_id) == "failed", "the histories end", 150)
+    tasks = {task["task_id"]: task for task in airflow.tasks("histories", run_id)}
+    own = [job for job in zilliant.zilliant.job_records() if job["parameters"].get("run") == run_id]
+    jobs = {name: [job["jobId"] for job in own if job["parameters"]["task"] == name] for name in (*tasks, "answer")}
+    late, forgetful, answered = (tasks[name] for name in ("late", "late_and_forgetful", "answered"))
+    assert (late["state"], late["try_number"]) == ("failed", 2), f"execution_timeout is retried: {late}"
+    assert len(jobs["late"]) == 1, "and the retry attaches"
+    assert (forgetful["state"], forgetful["try_number"]) == ("failed", 1), f"without a memory it is not: {forgetful}"
+    assert len(jobs["late_and_forgetful"]) == 1, "and publishes once"
+    assert answered["state"] == "success", f"{answered}"
+    names = json.loads(airflow.command("variables", "list", "--output", "json"))
+    kept = [each["key"] for each in names if "answered" in each["key"]]
+    assert not kept, f"the Variables of a task that is green are deleted: {kept}"
+    source = jobs["answer"] if not jobs["answered"] else jobs["answered"]
+    assert source == [airflow.xcom(answered, "job_id")], "the task took the job that it was told of"
