@@ -28,8 +28,8 @@ test-fast: $(STAMP)  ## The tests to run while coding: protocol and socket.
 test-matrix: $(STAMP)  ## The fast suite and an end-to-end run in Airflow 2.11 to 3.3 (ONLY=3.0 for one), and a table.
 	@$(RUN) -m tools.matrix $(addprefix --only ,$(ONLY))
 
-chaos: $(STAMP)  ## Kill workers, triggerers and the api-server over 200 runs (RUNS=, SEED=), and count.
-	@$(RUN) -m tools.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED))
+chaos: $(STAMP)  ## Kill, clear, edit and break over 200 runs of a whole Airflow (RUNS=, SEED=, ONLY=2.11), and count.
+	@$(RUN) -m tools.chaos --runs $(or $(RUNS),200) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--airflow $(ONLY))
 
 simulate: $(STAMP)  ## Live 10,000 lives of tasks in virtual time (LIVES=, SEED=; LIFE= tells the story of one).
 	@$(RUN) -m tests.simulation --lives $(or $(LIVES),10000) --seed $(or $(SEED),1) $(if $(LIFE),--life $(LIFE))

@@ -1,8 +1,9 @@
 """``make chaos``: everything dies and every call may fail, and still no job is doubled and no task green without one.
 
-A whole Airflow runs many submissions against a sandbox that answers badly at random. Workers are
-killed at chosen points of a submission, triggerers are killed, stopped and continued, the
-api-server is restarted. Then the sandbox's books are compared with Airflow's.
+A whole Airflow runs many submissions against a sandbox that answers badly at random, through a secrets
+backend that stumbles. Workers are killed at chosen points of a submission, triggerers are killed,
+stopped and continued, triggers fail, the api-server is restarted, tasks are cleared in every state, and
+their Dag is edited. Then the sandbox's books are compared with Airflow's.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from typing import Any
 import requests
 
 from airflow_provider_zilliant.sandbox import Sandbox
+from tests.harness.environments import AIRFLOWS, with_airflow
 from tests.harness.private_airflow import PrivateAirflow
+from tests.harness.private_airflow_2 import PrivateAirflow2
+from tools.chaos_audit import is_unknown, without_consent
+from tools.chaos_histories import HISTORIES, People
 
 POINTS = ("before the POST", "during the POST", "between acceptance and record", "after the record")
 AMBIGUOUS = frozenset(POINTS[:3])
-LOST = frozenset({"drop", "lose_reply", "cut", "garbage", "hang", "process_and_hang"})
 TYPED = ("Zilliant", "AirflowTaskTimeout")
 DAGS = ("chaos_fail_wait", "chaos_fail_submit", "chaos_resubmit_wait", "chaos_resubmit_submit")
 CONFIG = {
@@ -40,6 +44,9 @@ CONFIG = {
     # A worker that meets a dead api-server leaves its task queued; by default Airflow looks after ten minutes.
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+    # Airflow 2.11 has other names for the first two.
+    "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "20",
+    "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
 }
@@ -47,15 +54,16 @@ CONFIG = {
 
 @dataclass(frozen=True)
 class Plan:
-    """One run: which Dag, and where its worker dies."""
+    """One run: which Dag, where its worker dies, and what people do to it."""
 
     run_id: str
     dag_id: str
     conf: dict[str, Any]
+    history: str = ""
 
 
 def plans(seed: int, count: int) -> list[Plan]:
-    """The runs of a seed. Every point of death comes up; a tenth consents to sending again."""
+    """The runs of a seed. Every point of death and every history comes up; a tenth consents to sending again."""
     dice = random.Random(seed)
     made = []
     for number in range(count):
@@ -63,9 +71,16 @@ def plans(seed: int, count: int) -> list[Plan]:
         if number % 2 == 0:
             conf |= {"dies": POINTS[(number // 2) % len(POINTS)], "whole": dice.random() < 0.7}
             conf["worker_too"] = number in (4, 6, 14)  # few: each costs Airflow half a minute to notice
+        history = ""
+        if number % 2 == 1:
+            history = HISTORIES[(number // 2) % len(HISTORIES)] if number % 4 == 1 or dice.random() < 0.5 else ""
+            conf["broken_trigger"] = not history and dice.random() < 0.5
+        elif number % 8 == 2:
+            history = dice.choice(["clear ended", "edit running", "clear ended, clear ended"])
+        conf["result"] = "FAILED" if dice.random() < 0.1 else "COMPLETED"
         consent = "resubmit" if number % 10 == 9 else "fail"
         dag_id = f"chaos_{consent}_{dice.choice(['wait', 'wait', 'submit'])}"
-        made.append(Plan(f"chaos-{seed}-{number}", dag_id, conf))
+        made.append(Plan(f"chaos-{seed}-{number}", dag_id, conf, history))
     return made
 
 
@@ -115,8 +130,9 @@ class Agitator(threading.Thread):
             ("kill -9 of a triggerer", self.kill_triggerer),
             ("a triggerer stopped and continued", self.freeze_triggerer),
             ("kill -9 of a triggerer", self.kill_triggerer),
-            ("restart of the api-server", self.restart_api_server),
         ]
+        if "api-server" in self.airflow.components:
+            actions.append(("restart of the api-server", self.restart_api_server))
         round_number = 0
         while not self._end.wait(self.dice.uniform(5, 12)):
             name, act = actions[round_number % len(actions)]
@@ -170,7 +186,7 @@ class Count:
     tasks: int = 0
     accepted: int = 0
     duplicates: list[str] = field(default_factory=list)
-    resubmitted: int = 0
+    submitted_again: int = 0
     lost_records: int = 0
     overwritten: int = 0
     false_greens: list[str] = field(default_factory=list)
@@ -181,6 +197,7 @@ class Count:
     deaths: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     agitations: Counter[str] = field(default_factory=Counter)
+    people: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     @property
@@ -203,13 +220,14 @@ class Count:
             ("failures without a typed error", len(self.untyped)),
             ("ambiguous cases that broke rule 2", len(self.broken_rules)),
             ("runs that did not end", len(self.unfinished)),
-            ("sent again with the user's consent", self.resubmitted),
+            ("sent again with a consent", self.submitted_again),
             ("stopped, as Airflow lost the record", self.lost_records),
             ("ended, but overwritten by Airflow", self.overwritten),
             ("ends", several(self.states)),
             ("deaths of workers", several(self.deaths)),
             ("faults that struck", several(self.faults)),
             ("components", several(self.agitations)),
+            ("people", several(self.people)),
             ("seconds", round(self.seconds)),
         ]
         lines = [f"{name:36}{value}" for name, value in rows]
@@ -222,9 +240,12 @@ def audit(
     airflow: PrivateAirflow,
     zilliant: Sandbox,
     planned: list[Plan],
-    failures: dict[str, dict[str, Any]],
-    deaths: dict[str, str],
+    failures: list[dict[str, Any]],
+    deaths: list[dict[str, Any]],
+    people: People,
     count: Count,
+    *,
+    record_ends_with_task: bool,
 ) -> None:
     """Compares Airflow's books with Zilliant's."""
     jobs = zilliant.zilliant.job_records()
@@ -242,64 +263,100 @@ def audit(
         count.states[state] += 1
         own_jobs = {job["jobId"]: job for job in jobs if job["parameters"]["run"] == plan.run_id}
         own_posts = [post for post in posts if post["body"]["parameters"]["run"] == plan.run_id]
-        what = f"{plan.dag_id} {plan.run_id}: {state}, dies={deaths.get(plan.run_id)}, posts=" + str(
-            [(post["status"], post["fault"]) for post in own_posts]
+        noted = [line for line in failures if line["run_id"] == plan.run_id]
+        died = [line for line in deaths if line["run_id"] == plan.run_id]
+        done = people.lives[plan.run_id].done
+        what = (
+            f"{plan.dag_id} {plan.run_id}: {state}, dies={[line['point'] for line in died]}, "
+            f"people={[(step.what, step.state) for step in done]}, "
+            f"posts={[(post['status'], post['fault']) for post in own_posts]}"
         )
         count.accepted += len(own_jobs)
-        consented = "resubmit" in plan.dag_id
-        if len(own_jobs) > 1:
-            if consented:
-                count.resubmitted += len(own_jobs) - 1
-            else:
-                count.duplicates.append(what)
+        may_resubmit = "resubmit" in plan.dag_id
+        unfounded = without_consent(
+            own_posts,
+            list(own_jobs.values()),
+            [line["at"] for line in noted if "clear" in line["text"]],
+            done,
+            [line["at"] for line in died if line["point"] in AMBIGUOUS],
+            may_resubmit=may_resubmit,
+            record_ends_with_task=record_ends_with_task,
+        )
+        if unfounded and len(own_jobs) > 1:
+            count.duplicates.append(f"{what}: {unfounded}")
+        elif unfounded:
+            count.broken_rules.append(f"{what}: {unfounded}")
+        elif len(own_jobs) > 1:
+            count.submitted_again += len(own_jobs) - 1
         if state not in ("success", "failed"):
             count.unfinished.append(what)
         if state == "success":
             job = own_jobs.get(airflow.xcom(task, "return_value"))
-            if job is None or ("wait" in plan.dag_id and job["closeStatus"] != "COMPLETED"):
-                count.false_greens.append(what)
-        failure = failures.get(plan.run_id)
-        kinds = failure["kinds"] if failure else []
+            was_edited_while_it_ended = bool(done) and done[-1].what == "edit"
+            is_right = job is not None and (
+                was_edited_while_it_ended or job["parameters"]["edition"] == people.edition(plan.run_id)
+            )
+            if not is_right or ("wait" in plan.dag_id and job is not None and job["closeStatus"] != "COMPLETED"):
+                count.false_greens.append(f"{what}, green with {job}")
+        kinds = noted[-1]["kinds"] if noted else []
         if state == "failed" and not any(kind.startswith(TYPED) for kind in kinds):
-            count.untyped.append(f"{what}, noted={failure}")
-        unknown = [number for number, post in enumerate(own_posts) if _is_unknown(post)]
-        if not consented:
-            went_on = bool(unknown) and unknown[0] != len(own_posts) - 1
+            count.untyped.append(f"{what}, noted={noted[-1:]}")
+        if not may_resubmit and not done:
             stopped = "ZilliantSubmissionUnknownError" in kinds and state == "failed"
-            ambiguous = bool(unknown) or deaths.get(plan.run_id) in AMBIGUOUS
-            if went_on or (ambiguous and not stopped):
+            ambiguous = any(map(is_unknown, own_posts)) or any(line["point"] in AMBIGUOUS for line in died)
+            if ambiguous and not stopped:
                 count.broken_rules.append(f"{what}, kinds={kinds[:1]}")
             count.lost_records += stopped and not ambiguous
-
-
-def _is_unknown(post: dict[str, Any]) -> bool:
-    """Whether the sender could not know what became of this POST."""
-    if post["fault"] == "garbage":  # the status line arrived: a 409 is a refusal, whatever its body says
-        return bool(200 <= post["status"] < 300)
-    return post["fault"] in LOST or (post["fault"] == "status" and post["status"] == 503)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def run(seed: int, runs: int, home: Path, tell: Callable[[str], None] = print, patience: float = 900) -> Count:
-    """Runs the suite in a folder of its own and counts."""
+def run(
+    seed: int,
+    runs: int,
+    home: Path,
+    tell: Callable[[str], None] = print,
+    patience: float = 900,
+    version: str | None = None,
+) -> Count:
+    """Runs the suite in a folder of its own and counts.
+
+    :param version: another Airflow than the one installed here, such as "2.11".
+    """
     began = time.monotonic()
     count = Count(seed)
     home.mkdir(parents=True, exist_ok=True)
     failures, deaths, dags = home / "failures.jsonl", home / "deaths.jsonl", home / "dags"
+    edited, modules = home / "edited.json", home / "modules"
     dags.mkdir()
+    modules.mkdir()
     shutil.copy(Path(__file__).parent / "dags" / "chaos.py", dags)
+    shutil.copy(Path(__file__).parent / "dags" / "stumbling.py", modules)
     planned = plans(seed, runs)
+    interpreter = with_airflow(version).make() if version is not None else Path(sys.executable)
+    kind = PrivateAirflow2 if version is not None and version.startswith("2.") else PrivateAirflow
     with Sandbox(seed=seed) as zilliant:
         order_faults(zilliant)
-        config = {**CONFIG, "NOTED_FAILURES": str(failures), "NOTED_DEATHS": str(deaths)}
-        connections = {"zilliant_default": zilliant.connection()}
-        with PrivateAirflow(home / "airflow", dags, connections=connections, config=config) as airflow:
+        told = {"conn_type": "zilliant", **zilliant.connection()}
+        config = {
+            **CONFIG,
+            "NOTED_FAILURES": str(failures),
+            "NOTED_DEATHS": str(deaths),
+            "EDITED": str(edited),
+            "PYTHONPATH": str(modules),
+            "STUMBLING_CONNECTION": json.dumps(told),
+            "AIRFLOW__SECRETS__BACKEND": "stumbling.Stumbling",
+            "AIRFLOW__WORKERS__SECRETS_BACKEND": "stumbling.Stumbling",
+        }
+        with kind(home / "airflow", dags, connections={}, config=config, interpreter=interpreter) as airflow:
             airflow.start_component("triggerer", "triggerer-2")
             for dag_id in DAGS:
                 airflow.wait_until(lambda dag_id=dag_id: airflow.known(dag_id), f"Airflow knows {dag_id}", 90)
+            people = People(airflow, edited)
+            for plan in planned:
+                people.follow(plan.dag_id, plan.run_id, plan.history)
             agitator = Agitator(airflow, seed, tell)
             agitator.start()
             waiting_for, ends = list(planned), time.monotonic() + patience
@@ -308,10 +365,9 @@ def run(seed: int, runs: int, home: Path, tell: Callable[[str], None] = print, p
                 for plan in waiting_for[:14]:  # in waves: two cores have only so much to give
                     with contextlib.suppress(requests.RequestException, RuntimeError):
                         if plan.run_id not in started:
-                            body = {"dag_run_id": plan.run_id, "logical_date": None, "conf": plan.conf}
-                            airflow.send("POST", f"/api/v2/dags/{plan.dag_id}/dagRuns", body)
+                            airflow.start_run(plan.dag_id, plan.run_id, plan.conf)
                             started.add(plan.run_id)
-                        elif airflow.run_state(plan.dag_id, plan.run_id) in ("success", "failed"):
+                        elif people.look(plan.run_id):
                             waiting_for.remove(plan)
                             if len(waiting_for) % 10 == 0:
                                 tell(f"{runs - len(waiting_for)} of {runs} runs have ended")
@@ -320,15 +376,23 @@ def run(seed: int, runs: int, home: Path, tell: Callable[[str], None] = print, p
             agitator.end()
             agitator.revive()
             if waiting_for:
-                tell(f"{len(waiting_for)} runs have not ended")
+                tell(f"{len(waiting_for)} runs have not ended: {[plan.run_id for plan in waiting_for]}")
             airflow.wait_until(airflow.is_healthy, "Airflow is healthy again", 60)
             zilliant.zilliant.faults.clear()
-            noted = {line["run_id"]: line for line in read_lines(failures)}
-            died = {line["run_id"]: line["point"] for line in read_lines(deaths)}
-            audit(airflow, zilliant, planned, noted, died, count)
-            count.deaths = Counter(died.values())
+            died = read_lines(deaths)
+            audit(
+                airflow,
+                zilliant,
+                planned,
+                read_lines(failures),
+                died,
+                people,
+                count,
+                record_ends_with_task=version is not None and version != "3.3",
+            )
+            count.deaths = Counter(line["point"] for line in died)
             count.faults = Counter(seen["fault"] for seen in zilliant.zilliant.requests if seen["fault"])
-            count.agitations = agitator.done
+            count.agitations, count.people = agitator.done, people.counted
     count.seconds = time.monotonic() - began
     return count
 
@@ -337,16 +401,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=None, help="default: a new one, which is printed")
+    parser.add_argument("--airflow", choices=list(AIRFLOWS)[:-1], help="an older one than the one installed here")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.randrange(1_000_000)
-    print(f"seed {seed}, {given.runs} runs", flush=True)
+    print(f"seed {seed}, {given.runs} runs{f', Airflow {given.airflow}' if given.airflow else ''}", flush=True)
     began = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="zilliant-chaos-"))
 
     def tell(what: str) -> None:
         print(f"[{time.monotonic() - began:5.0f} s] {what}", flush=True)
 
-    count = run(seed, given.runs, home, tell, patience=300 + 10 * given.runs)
+    count = run(seed, given.runs, home, tell, patience=300 + 10 * given.runs, version=given.airflow)
     print(f"\n{count.table()}", flush=True)
     if count.is_good:
         shutil.rmtree(home, ignore_errors=True)

@@ -187,6 +187,16 @@ class PrivateAirflow:
                 break
         return run_id
 
+    def start_run(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+        """Starts a run with that id."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        self.send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+
+    def clear(self, dag_id: str, run_id: str) -> None:
+        """Clears the run's tasks, in whichever state."""
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}
+        self.send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+
     def known(self, dag_id: str) -> bool:
         return any(dag["dag_id"] == dag_id for dag in self.get("/api/v2/dags", limit=100)["dags"])
 

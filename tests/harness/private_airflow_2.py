@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import subprocess
 import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -15,6 +16,18 @@ _TASKS = """
 select ti.dag_id, ti.run_id as dag_run_id, ti.task_id, ti.map_index, ti.state, ti.try_number, "trigger".classpath
 from task_instance ti left join "trigger" on "trigger".id = ti.trigger_id
 where ti.dag_id = ? and ti.run_id = ? order by ti.task_id, ti.map_index
+"""
+
+#: What the UI does; the command line clears by dates.
+_CLEAR = """
+import sys
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance, clear_task_instances
+from airflow.utils.session import create_session
+dag_id, run_id = sys.argv[1:]
+with create_session() as session:
+    found = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id).all()
+    clear_task_instances(found, session, dag=SerializedDagModel.get_dag(dag_id))
 """
 
 
@@ -51,6 +64,13 @@ class PrivateAirflow2(PrivateAirflow):
         run_id = f"run-{uuid.uuid4()}"
         self.command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(dict(conf or {})))
         return run_id
+
+    def start_run(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+        self.command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(dict(conf)))
+
+    def clear(self, dag_id: str, run_id: str) -> None:
+        command = [self.interpreter, "-c", _CLEAR, dag_id, run_id]
+        subprocess.run(command, env=self.env, check=True, capture_output=True, timeout=60)
 
     def known(self, dag_id: str) -> bool:
         return bool(self.select("select dag_id from serialized_dag where dag_id = ?", dag_id))
