@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_zilliant.api import environment
+from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.exceptions import ZilliantNotFoundError
 from airflow_provider_zilliant.operators import attempt, consent, earlier, submitting
 from airflow_provider_zilliant.operators.consent import Found, Next, Row, Sign
@@ -19,6 +22,7 @@ from airflow_provider_zilliant.operators.guard import messages
 from airflow_provider_zilliant.operators.records import AskedFor
 from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
 from airflow_provider_zilliant.transports.blocking import BlockingTransport
+from airflow_provider_zilliant.waits import scope_queue
 from airflow_provider_zilliant.waits.watching import poll_patiently
 from tests.simulation.life import HELD_BACK, LINE, MOVE, PROXY, REPLACED, STUMBLE
 from tests.simulation.lives import ready
@@ -79,7 +83,7 @@ def _a_clear_answers_any_intent() -> list[Patch]:
 
 
 def _one_404_is_believed() -> list[Patch]:
-    async def find_status(client: Any, job_id: str, *, accepted_time: float) -> Any:
+    async def find_status(client: Any, job_id: str, **_: Any) -> Any:
         try:
             return await poll_patiently(client, job_id)
         except ZilliantNotFoundError:
@@ -94,7 +98,7 @@ def _one_404_is_believed() -> list[Patch]:
 
 
 def _only_max_tries_tells_a_clear() -> list[Patch]:
-    def read_sign(then: Any, now: Any, *, retries: int) -> Sign:
+    def read_sign(then: Any, now: Any, **_: Any) -> Sign:
         return Sign.CLEAR if then.max_tries != now.max_tries else Sign.RETRY
 
     return [(earlier, "read_sign", read_sign)]
@@ -182,6 +186,21 @@ def _a_question_answers_itself() -> list[Patch]:
     return [(earlier, "_read_signs", read_signs)]
 
 
+def _the_connection_is_read_once() -> list[Patch]:
+    return [(Client, "next_read", property(lambda self: 1))]
+
+
+def _whoever_left_to_try_has_no_grace() -> list[Patch]:
+    return [(scope_queue, "TURN", 0.0)]
+
+
+def _only_plain_passwords_of_proxies_are_secret() -> list[Patch]:
+    def passwords(proxies: Any) -> frozenset[str]:
+        return frozenset(urlsplit(url).password or "" for url in proxies) - {""}
+
+    return [(environment, "proxy_secrets", passwords)]
+
+
 def _nothing() -> list[Patch]:
     return []
 
@@ -194,13 +213,13 @@ MUTATIONS = (
     Mutation("5", "one 404 counts as a job that is gone, and so as nothing", _one_404_is_believed),
     Mutation("6", "max_tries alone tells a clear", _only_max_tries_tells_a_clear),
     Mutation("7", "the record does not say what was asked for", _a_record_says_not_what_was_asked),
-    Mutation("9", "a secrets backend that stumbles ends a wait", _nothing, STUMBLE),
-    Mutation("10", "a busy triggerer never reads an edited Connection", _nothing, MOVE),
+    Mutation("9", "a secrets backend that stumbles ends a wait, when its task resumes", _nothing, STUMBLE),
+    Mutation("10", "a busy triggerer never reads an edited Connection", _the_connection_is_read_once, MOVE),
     Mutation("11", "what runs after acceptance is not guarded", _the_guard_begins_late),
     Mutation("12", "nobody asks before the POST whether the task was killed", _nobody_asks_whether_it_was_killed),
-    Mutation("13", "the line gives no grace", _nothing, LINE),
+    Mutation("13", "the queue gives no grace", _whoever_left_to_try_has_no_grace, LINE),
     Mutation("14", "an intent that a 409 refused is asked about by the same try", _a_refused_intent_is_forgotten),
-    Mutation("15", "a proxy's credentials in Base64 are shown", _nothing, PROXY),
+    Mutation("15", "a proxy's credentials in Base64 are shown", _only_plain_passwords_of_proxies_are_secret, PROXY),
     Mutation("16", "a Retry-After is slept through a kill", _sleeps_outlive_kills),
     Mutation("A", "green is noted before Airflow has the success", _green_is_noted_at_once),
     Mutation("B", "a cleared process tells, and the clear before counts as informed", _a_cleared_process_tells),
@@ -229,7 +248,7 @@ def main() -> int:
         found = find(mutation, seed=seed)
         missed += found is None
         number, text = found if found is not None else ("**not found**", "")
-        open_still = " (still so in this package)" if mutation.invariant else ""
+        open_still = " (still so in this package)" if mutation.patches is _nothing else ""
         print(f"| {mutation.item} | {mutation.what}{open_still} | {number} | {text[:110]} |", flush=True)
     return 1 if missed else 0
 
