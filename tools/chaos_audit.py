@@ -21,6 +21,8 @@ from typing import Any
 from tools.chaos_histories import Done
 
 LOST = frozenset({"drop", "lose_reply", "cut", "garbage", "hang", "process_and_hang"})
+#: A worker that dies during its POST says so before the POST arrives; no retry begins this soon after.
+DYING = 0.5
 #: Clocks of one machine, read by several processes.
 SLACK = 0.05
 #: A worker that dies while it sends says so a little before its POST arrives; no retry follows that soon.
@@ -68,9 +70,9 @@ def without_consent(
     accepted = iter(jobs)
     before: Before | None = None
     used: set[int] = set()
-    moments = sorted(
-        [(seconds(post["at"]), post) for post in posts] + [(at, None) for at in deaths], key=lambda moment: moment[0]
-    )
+    moments: list[tuple[float, dict[str, Any] | None]] = [(seconds(post["at"]), post) for post in posts]
+    moments += [(at + DYING, None) for at in deaths]
+    moments.sort(key=lambda moment: moment[0])
     for now, post in moments:
         if post is None:
             if before is None or before.is_known:
