@@ -25,8 +25,6 @@ LOST = frozenset({"drop", "lose_reply", "cut", "garbage", "hang", "process_and_h
 DYING = 0.5
 #: Clocks of one machine, read by several processes.
 SLACK = 0.05
-#: A worker that dies while it sends says so a little before its POST arrives; no retry follows that soon.
-OWN_POST = 0.5
 
 
 def is_unknown(post: dict[str, Any]) -> bool:
@@ -47,7 +45,6 @@ class Before:
     time: float
     job: dict[str, Any] | None
     is_known: bool
-    is_death: bool = False
 
 
 def without_consent(
@@ -76,11 +73,10 @@ def without_consent(
     for now, post in moments:
         if post is None:
             if before is None or before.is_known:
-                before = Before(now, None, is_known=False, is_death=True)
+                before = Before(now, None, is_known=False)
             continue
         consent = None
-        is_its_own = before is not None and before.is_death and now - before.time < OWN_POST
-        if before is not None and not is_its_own and not _is_free(before, now, may_resubmit):
+        if before is not None and not _is_free(before, now, may_resubmit):
             consent = next(
                 (
                     number
