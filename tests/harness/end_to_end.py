@@ -95,7 +95,10 @@ def check_histories(airflow: PrivateAirflow, zilliant: Sandbox, run_id: str) -> 
     assert (forgetful["state"], forgetful["try_number"]) == ("failed", 1), f"without a memory it is not: {forgetful}"
     assert len(jobs["late_and_forgetful"]) == 1, "and publishes once"
     assert answered["state"] == "success", f"{answered}"
-    names = json.loads(airflow.command("variables", "list", "--output", "json"))
+    listed = airflow.command("variables", "list", "--output", "json").splitlines()
+    # Some Airflows log before they answer, and some lay the answer out over several lines.
+    begins = [number for number, line in enumerate(listed) if line.rstrip() in ("[", "[]") or line.startswith("[{")]
+    names = json.loads("\n".join(listed[begins[-1] :])) if begins else []
     kept = [each["key"] for each in names if "answered" in each["key"]]
     assert not kept, f"the Variables of a task that is green are deleted: {kept}"
     source = jobs["answer"] if not jobs["answered"] else jobs["answered"]

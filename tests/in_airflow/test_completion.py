@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import AIRFLOW
+
 BOTH = pytest.mark.parametrize("deferrable", [True, False])
 DURABLE = pytest.mark.parametrize("durable", [True, False], ids=["durable", "not durable"])
 
@@ -104,9 +106,12 @@ def test_a_token_that_is_refused_while_waiting_ends_the_wait(sandbox, run_dag, d
 def test_execution_timeout_ends_the_wait_in_the_triggerer(sandbox, run_dag, durable):
     body = publish(durable=durable, retries=1, parameters={"sandbox_seconds": "60"})[:-1]
     run = run_dag(f"{body}, execution_timeout=datetime.timedelta(seconds=2))")
-    assert run.state("publish") == "failed"
     kinds = [failure["kinds"][0] for failure in run.failures]
-    assert kinds == (["AirflowTaskTimeout"] * 2 if durable else ["ZilliantTimeoutError"])
+    if durable and AIRFLOW < (3, 0):  # it lets a task's time-out out of dag.test(), which ends before the retry
+        assert (run.state("publish"), kinds) == ("up_for_retry", ["AirflowTaskTimeout"])
+    else:
+        assert run.state("publish") == "failed"
+        assert kinds == (["AirflowTaskTimeout"] * 2 if durable else ["ZilliantTimeoutError"])
     assert submissions(sandbox) == [202]
 
 

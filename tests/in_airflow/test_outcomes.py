@@ -92,6 +92,7 @@ def test_with_consent_an_unknown_outcome_is_sent_again(sandbox, run_dag, fault):
 class Ti:
     """As much of a task instance as resuming looks at."""
 
+    dag_id, task_id, run_id, map_index = "d", "publish", "r", -1
     try_number = 1
     max_tries = 0
 

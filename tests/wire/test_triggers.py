@@ -226,7 +226,7 @@ async def test_ten_thousand_triggers_leave_nothing_behind(hook, monkeypatch):
             sockets = sum(kept.status == "ESTABLISHED" for kept in psutil.Process().net_connections())
             counts.append((len(gc.get_objects()), sockets, len(asyncio.all_tasks())))
     objects, sockets, tasks = zip(*counts, strict=True)
-    assert objects[-1] - objects[2] < 2000, "a thousand triggers left objects behind"
+    assert objects[-1] - objects[2] < 3000, "a thousand triggers left objects behind"
     assert sockets[-1] <= sockets[2]
     assert set(tasks) == {1}
 
