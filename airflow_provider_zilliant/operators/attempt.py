@@ -74,15 +74,15 @@ class Attempt:
             own = None
             with suppress(Exception):  # the event matters more
                 own = self._job_id_of_this_try()
-            told = event.status.job_id if isinstance(event, Closed) else getattr(event, "job_id", None)
-            self._task.job_id = own or told
+            reported = event.status.job_id if isinstance(event, Closed) else getattr(event, "job_id", None)
+            self._task.job_id = own or reported
             if event is None or isinstance(event, Retry):
                 raise unrecognized(payload, about=str(self._try.submission))
-            if own is None or own == told:
+            if own is None or own == reported:
                 return self._completed(event)
             if not self._try.ledger.remembers:
                 raise unrecognized(payload, about=str(self._try.submission))
-        self._log.warning("Airflow resumed the wait for job %s with news of job %s: polling the former.", own, told)
+        self._log.warning("Airflow resumed the wait for job %s with news of job %s: polling the former.", own, reported)
         return self.begin()
 
     def lose_wait(self, error: Exception) -> BaseException:

@@ -95,7 +95,7 @@ class Try:
 
     def note_told(self, record: Record) -> None:
         """Notes that a person was told of what is on record: from then on, a clear is informed."""
-        if record.told:
+        if record.told or self.task.killed:  # a person who cleared it while it ran has not read this
             return
         try:
             self.ledger.write(replace(record, told=True, told_at=self.tries))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from airflow_provider_zilliant.api.client import Client
@@ -50,6 +50,9 @@ class Clock:
 
     async def sleep(self, seconds: float, /) -> None:
         self.time += seconds
+
+    async def finish(self, call: Awaitable[T], by: float | None) -> T:
+        return await call
 
     async def read_connection(self) -> Environment:
         return Environment("https://zilliant.example")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.harness.scenes import HISTORY, sandbox_with_a_history
 
-
-def box(bar: Locator) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom."""
-    found = bar.bounding_box()
-    assert found is not None
-    return found["x"], found["y"], found["x"] + found["width"], found["y"] + found["height"]
+#: Left, top, right and bottom of each, at one moment: the page draws itself anew every second.
+BOXES = """bars => bars.map(bar => {
+    const box = bar.getBoundingClientRect();
+    return [box.left, box.top, box.right, box.bottom];
+})"""
 
 
 def overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
@@ -32,7 +31,7 @@ def test_scopes_are_lanes_jobs_are_bars_and_refusals_are_ticks(page: Page):
             expect(lane.locator(".bar:not(.QUEUED)")).to_have_count(sum(bool(result) for result, _ in told))
             expect(lane.locator(".tick")).to_have_count(sum(not result for result, _ in told))
             expect(lane.locator(".bar.FAILED")).to_have_count(sum(result == "FAILED" for result, _ in told))
-            bars = [box(bar) for bar in lane.locator(".bar, .tick").all()]
+            bars = lane.locator(".bar, .tick").evaluate_all(BOXES)
             assert not any(overlap(one, other) for i, one in enumerate(bars) for other in bars[:i]), name
         expect(page.locator(".bar.QUEUED")).to_have_count(1)
         expect(page.get_by_role("row").nth(1)).to_contain_text("202 accepted")

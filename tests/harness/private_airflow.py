@@ -140,8 +140,14 @@ class PrivateAirflow:
         return answer.json()
 
     def send(self, method: str, path: str, body: Any) -> Any:
-        answer = self._ask(method, path, json=body)
-        if not answer.ok:
+        for remaining in range(5, -1, -1):
+            answer = self._ask(method, path, json=body)
+            if answer.ok:
+                break
+            # SQLite lets one write at a time, and on a busy machine the api-server does not wait for long.
+            if answer.status_code == 500 and "Database error" in answer.text and remaining:
+                time.sleep(1)
+                continue
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
 

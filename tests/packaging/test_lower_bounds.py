@@ -44,11 +44,13 @@ def test_the_bounds_themselves_are_installed(lowest, tmp_path):
     assert {name: Version(installed[name]) for name in bounds} == bounds
 
 
+@pytest.mark.timeout(900)  # two minutes on a quiet machine, but it runs beside whole Airflows
 def test_protocol_wire_and_an_operator_pass_with_the_lowest_versions(lowest):
     said = run(
         *(lowest, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore"),
         *("tests/protocol", "tests/wire", *SMOKE),
         cwd=PROJECT,
+        timeout=850,
     )
     summary = re.search(r"^(\d+) passed(.*) in ", said, re.MULTILINE)
     assert summary is not None, said

@@ -43,7 +43,7 @@ def a_try(tries: Tries, *, state: str = "running", record=None) -> Try:
     """A try as far as records are concerned."""
     made = object.__new__(Try)
     made.is_resumed = True
-    made.task = SimpleNamespace(retries=2)
+    made.task = SimpleNamespace(retries=2, killed=False)
     made.log = Log()
     made.ti = SimpleNamespace(try_number=tries.try_number, current_state=lambda: state)
     made.tries = tries
@@ -68,11 +68,14 @@ def test_a_clear_is_informed_only_after_the_telling(told_at, now, read):
 
 
 def test_what_a_cleared_process_says_informs_nobody():
-    heard, unheard = a_try(Tries(1, 2), record=JOB), a_try(Tries(1, 2), record=JOB, state="restarting")
-    for one in (heard, unheard):
+    heard, cleared, killed = (
+        a_try(Tries(1, 2), record=JOB, state=state) for state in ("running", "restarting", "running")
+    )
+    killed.task.killed = True
+    for one in (heard, cleared, killed):
         one.note_told(JOB)
     assert heard.ledger.read() == replace(JOB, told=True, told_at=Tries(1, 2))
-    assert unheard.ledger.read() == JOB
+    assert cleared.ledger.read() == killed.ledger.read() == JOB
 
 
 def test_a_refused_intent_leaves_the_record_of_another_process():

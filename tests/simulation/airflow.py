@@ -494,6 +494,7 @@ class Worker(Process):
         self.try_number, self.max_tries = ti.try_number, ti.max_tries
         self.number = life.next_number()
         self.started = life.world.now
+        self.ended: float | None = None
         self.should_retry = ti.is_eligible()
         self.ask = dict(ti.ask)
         self.options = ti.options
@@ -518,6 +519,10 @@ class Worker(Process):
 
     def enter(self) -> None:
         self.life.seams.tokens(self.tokens)
+
+    def die(self) -> None:
+        super().die()
+        self.ended = self.world.now
 
     # Moments, and what strikes at them.
 
@@ -620,7 +625,7 @@ class Worker(Process):
                 self._finalize()
         finally:
             if not self.dead:
-                self.dead = True
+                self.die()
                 self.ti.ended(self, killed=False)
 
     def _run(self) -> tuple[str, Any]:

@@ -27,9 +27,10 @@ HERE, THERE, MOVED = "http://127.0.0.1:8090", "http://127.0.0.1:8091", "http://1
 DAY = 86_400.0
 LINE, MOVE = "the line tries too often", "an edited Connection is not read"
 PROXY, STUMBLE = "a secret of the proxy", "a stumble ends a wait"
+REPLACED = "published twice, cleared twice while it ran, before 3.3"
 VERSIONS = (airflow.V3_3,) * 4 + (airflow.V2_11,) * 3 + (airflow.V3_0, airflow.V3_2, airflow.V3_4)
 RESULTS = (
-    ("COMPLETED",) * 5
+    ("COMPLETED",) * 7
     + ("FAILED", "CANCELED", "TERMINATED", "TIMED_OUT", "CONTINUED_AS_NEW")
     + (
         "CONTINUED_AS_NEW",
@@ -39,8 +40,9 @@ RESULTS = (
 )
 #: Replies by which Zilliant certainly accepted nothing.
 REFUSED = frozenset((301, 400, 401, 403, 404, 409, 422, 429, 500))
-#: Invariants that this package is known not to hold yet: counted, and no violation.
-HELD_BACK = frozenset((LINE, MOVE, PROXY, STUMBLE))
+#: Invariants that this package is known not to hold yet: counted, and no violation. STUMBLE is so on workers
+#: only: a task that resumes in the moment of the stumble fails, and is retried. LINE is so in 2 of 10,000 lives.
+HELD_BACK = frozenset((LINE, STUMBLE, REPLACED))
 SECRETS = ("SECRET", base64.b64encode(b"SECRET").decode(), base64.b64encode(b'{"access_token": "SEC').decode()[:24])
 PROXY_SECRET = base64.b64encode(b"user:PROXYPASSWORD").decode()
 
@@ -138,13 +140,13 @@ class Life:
             "trigger raises": 0.06 if storm else 0.02,
             "restart": 0.05,
             "double": 0.05,
-            "forget": 0.2,
+            "forget": 0.27,
             "edit before retry": dice.choice((0.0, 0.0, 0.5)),
             "edit before clear": dice.choice((0.0, 0.6)),
             "lower retries": dice.choice((0.0, 0.0, 0.6)),
             "connection": dice.choice((0.0, 0.0, 0.05)),
         }
-        self._patience = dice.choice((2, 3, 4))
+        self._patience = dice.choice((3, 4, 5))
         self._stumbles: list[tuple[float, float]] = []
         self._moved: float | None = None
         self._login = dice.random() < 0.15
@@ -393,10 +395,24 @@ class Life:
                 continue  # an intent without outcome stands between them, and that one was agreed to
             why = truth.objection(earlier, new, ti)
             if why is not None:
-                self.violate("published twice", f"{new.job_id} after {earlier.job_id}: {why}")
+                self.violate(
+                    REPLACED if self._was_replaced(ti) else "published twice",
+                    f"{new.job_id} after {earlier.job_id}: {why}",
+                )
         if ti.answer and self.version.clear_keeps and worker.options["durable"]:
             self.violate("an answer was ignored", f"{new.job_id}")
         ti.owed = [new]
+
+    def _was_replaced(self, ti: TaskInstance) -> bool:
+        """Whether a second clear began a try while the process before was still being killed, before Airflow 3.3.
+
+        Then two processes of one task instance run for some seconds, and nothing tells the older one.
+        """
+        return self.version.memory == "variables" and any(
+            sum(one.started <= clear.time <= (one.ended or self.world.now) for clear in ti.clears) > 1
+            for one in self.workers
+            if one.ti is ti
+        )
 
     def _planned(self, worker: Worker) -> Accepted:
         """What this process asks for."""

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_zilliant.api import environment
+from airflow_provider_zilliant.api.client import Client
 from airflow_provider_zilliant.exceptions import ZilliantNotFoundError
 from airflow_provider_zilliant.operators import attempt, consent, earlier, submitting
 from airflow_provider_zilliant.operators.consent import Found, Next, Row, Sign
@@ -19,8 +22,9 @@ from airflow_provider_zilliant.operators.guard import messages
 from airflow_provider_zilliant.operators.records import AskedFor
 from airflow_provider_zilliant.operators.zilliant import ZilliantRunWorkflowOperator
 from airflow_provider_zilliant.transports.blocking import BlockingTransport
+from airflow_provider_zilliant.waits import scope_queue
 from airflow_provider_zilliant.waits.watching import poll_patiently
-from tests.simulation.life import HELD_BACK, LINE, MOVE, PROXY, STUMBLE
+from tests.simulation.life import HELD_BACK, LINE, MOVE, PROXY, REPLACED, STUMBLE
 from tests.simulation.lives import ready
 
 #: Within so many lives, each must be found.
@@ -63,9 +67,10 @@ def _no_check_before_resuming() -> list[Patch]:
 
 def _attaching_is_not_recorded() -> list[Patch]:
     def attach(current: Any, record: Any, status: Any, sign: Any) -> Any:
-        return earlier.Mine(record, 0.0 + current.ti.start_date.timestamp(), status)
+        return earlier.Mine(record, current.ti.start_date.timestamp(), status)
 
-    return [(earlier, "_attach", attach)]
+    # When this was so, nobody asked either whether the clear came after the telling.
+    return [(earlier, "_attach", attach), *_a_question_answers_itself()]
 
 
 def _failed_waits_are_retried() -> list[Patch]:
@@ -78,7 +83,7 @@ def _a_clear_answers_any_intent() -> list[Patch]:
 
 
 def _one_404_is_believed() -> list[Patch]:
-    async def find_status(client: Any, job_id: str, *, accepted_time: float) -> Any:
+    async def find_status(client: Any, job_id: str, **_: Any) -> Any:
         try:
             return await poll_patiently(client, job_id)
         except ZilliantNotFoundError:
@@ -93,7 +98,7 @@ def _one_404_is_believed() -> list[Patch]:
 
 
 def _only_max_tries_tells_a_clear() -> list[Patch]:
-    def read_sign(then: Any, now: Any, *, retries: int) -> Sign:
+    def read_sign(then: Any, now: Any, **_: Any) -> Sign:
         return Sign.CLEAR if then.max_tries != now.max_tries else Sign.RETRY
 
     return [(earlier, "read_sign", read_sign)]
@@ -151,9 +156,14 @@ def _green_is_noted_at_once() -> list[Patch]:
 
 
 def _a_cleared_process_tells() -> list[Patch]:
-    from airflow_provider_zilliant import compat
+    def note_told(self: Any, record: Any) -> None:
+        if not record.told:
+            try:
+                self.ledger.write(replace(record, told=True, told_at=self.tries))
+            except Exception:
+                self.log.warning("It could not be noted that you were told: a clear will ask again.")
 
-    return [(compat, "is_cleared", lambda ti: False)]
+    return [(Try, "note_told", note_told)]
 
 
 def _told_before_it_is_said() -> list[Patch]:
@@ -176,15 +186,19 @@ def _a_question_answers_itself() -> list[Patch]:
     return [(earlier, "_read_signs", read_signs)]
 
 
-def _restoring_overwrites() -> list[Patch]:
-    def restore(current: Any, intent: Any) -> None:
-        try:
-            current.ledger.write(current.before)
-        except Exception:
-            current.log.exception("The record could not be restored, although no job was submitted.")
-            current.carried = replace(current.carried, refused_intent_time=intent.time)
+def _the_connection_is_read_once() -> list[Patch]:
+    return [(Client, "next_read", property(lambda self: 1))]
 
-    return [(submitting, "_restore", restore)]
+
+def _whoever_left_to_try_has_no_grace() -> list[Patch]:
+    return [(scope_queue, "TURN", 0.0)]
+
+
+def _only_plain_passwords_of_proxies_are_secret() -> list[Patch]:
+    def passwords(proxies: Any) -> frozenset[str]:
+        return frozenset(urlsplit(url).password or "" for url in proxies) - {""}
+
+    return [(environment, "proxy_secrets", passwords)]
 
 
 def _nothing() -> list[Patch]:
@@ -199,19 +213,19 @@ MUTATIONS = (
     Mutation("5", "one 404 counts as a job that is gone, and so as nothing", _one_404_is_believed),
     Mutation("6", "max_tries alone tells a clear", _only_max_tries_tells_a_clear),
     Mutation("7", "the record does not say what was asked for", _a_record_says_not_what_was_asked),
-    Mutation("9", "a secrets backend that stumbles ends a wait", _nothing, STUMBLE),
-    Mutation("10", "a busy triggerer never reads an edited Connection", _nothing, MOVE),
+    Mutation("9", "a secrets backend that stumbles ends a wait, when its task resumes", _nothing, STUMBLE),
+    Mutation("10", "a busy triggerer never reads an edited Connection", _the_connection_is_read_once, MOVE),
     Mutation("11", "what runs after acceptance is not guarded", _the_guard_begins_late),
     Mutation("12", "nobody asks before the POST whether the task was killed", _nobody_asks_whether_it_was_killed),
-    Mutation("13", "the line gives no grace", _nothing, LINE),
+    Mutation("13", "the queue gives no grace", _whoever_left_to_try_has_no_grace, LINE),
     Mutation("14", "an intent that a 409 refused is asked about by the same try", _a_refused_intent_is_forgotten),
-    Mutation("15", "a proxy's credentials in Base64 are shown", _nothing, PROXY),
+    Mutation("15", "a proxy's credentials in Base64 are shown", _only_plain_passwords_of_proxies_are_secret, PROXY),
     Mutation("16", "a Retry-After is slept through a kill", _sleeps_outlive_kills),
     Mutation("A", "green is noted before Airflow has the success", _green_is_noted_at_once),
     Mutation("B", "a cleared process tells, and the clear before counts as informed", _a_cleared_process_tells),
     Mutation("C", "told is noted before anything is said", _told_before_it_is_said),
     Mutation("D", "a retried question takes the clear before it for its answer", _a_question_answers_itself),
-    Mutation("E", "restoring overwrites what another process of the task recorded", _restoring_overwrites),
+    Mutation("E", "two processes of a task that was cleared twice while it ran", _nothing, REPLACED),
 )
 
 
@@ -234,7 +248,7 @@ def main() -> int:
         found = find(mutation, seed=seed)
         missed += found is None
         number, text = found if found is not None else ("**not found**", "")
-        open_still = " (still so in this package)" if mutation.invariant else ""
+        open_still = " (still so in this package)" if mutation.patches is _nothing else ""
         print(f"| {mutation.item} | {mutation.what}{open_still} | {number} | {text[:110]} |", flush=True)
     return 1 if missed else 0
 

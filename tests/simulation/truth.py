@@ -90,7 +90,7 @@ def objection(earlier: Accepted, new: Accepted, ti: TaskInstance) -> str | None:
     greens = [time for time, job_id in ti.greens if job_id == earlier.job_id]
     if greens and any(clear.time >= greens[0] for clear in clears):
         return None
-    if not same and state in ("failed", "completed", "gone") and earlier.place is new.place and not unknown:
+    if not same and state in ("failed", "completed", "gone") and earlier.digest[0] == new.digest[0] and not unknown:
         return None
     told = any(
         earlier.began <= time <= clear.time and is_about(text, earlier)
