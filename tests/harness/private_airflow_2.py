@@ -27,6 +27,7 @@ from airflow.utils.session import create_session
 dag_id, run_id = sys.argv[1:]
 with create_session() as session:
     found = session.query(TaskInstance).filter_by(dag_id=dag_id, run_id=run_id).all()
+    print("cleared when", found[0].state)
     clear_task_instances(found, session, dag=SerializedDagModel.get_dag(dag_id))
 """
 
@@ -68,9 +69,10 @@ class PrivateAirflow2(PrivateAirflow):
     def start_run(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
         self.command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(dict(conf)))
 
-    def clear(self, dag_id: str, run_id: str) -> None:
+    def clear(self, dag_id: str, run_id: str) -> str | None:
         command = [self.interpreter, "-c", _CLEAR, dag_id, run_id]
-        subprocess.run(command, env=self.env, check=True, capture_output=True, timeout=60)
+        done = subprocess.run(command, env=self.env, check=True, capture_output=True, timeout=60, text=True)
+        return done.stdout.split("cleared when ")[-1].strip()
 
     def known(self, dag_id: str) -> bool:
         return bool(self.select("select dag_id from serialized_dag where dag_id = ?", dag_id))

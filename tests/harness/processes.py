@@ -49,7 +49,10 @@ class Processes:
                 command, env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         # With the time of its birth, as a pid may be another process's by the time that somebody reads this.
-        born = [(process.pid, psutil.Process(process.pid).create_time()) for process in self._running.values()]
+        born = []
+        for process in self._running.values():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself
+                born.append((process.pid, psutil.Process(process.pid).create_time()))
         self._record.write_text(json.dumps(born))
 
     def pid(self, name: str) -> int:
