@@ -6,7 +6,8 @@ After a POST that was or may have been accepted, another one needs a reason:
 - the outcome before it was unknown, and the Dag says ``on_unknown_submission="resubmit"``; or
 - somebody cleared the task after it had told of that job, or of the unknown outcome; or
 - somebody cleared the task when it was green with that job, which has COMPLETED (before Airflow 3.3, where the record
-  ends with the task, in whichever state it is).
+  ends with the task, in whichever state it is); or
+- somebody cleared the task, which asks for something else than that job published, and the job is closed.
 
 One clear consents to one submission that is or may have been accepted.
 """
@@ -81,7 +82,7 @@ def without_consent(
                 (
                     number
                     for number, clear in enumerate(clears)
-                    if number not in used and _consents(clear, before, now, told, record_ends_with_task)
+                    if number not in used and _consents(clear, before, post, now, told, record_ends_with_task)
                 ),
                 None,
             )
@@ -102,10 +103,21 @@ def _is_free(before: Before, now: float, may_resubmit: bool) -> bool:
     return may_resubmit and not before.is_known
 
 
-def _consents(clear: Done, before: Before, now: float, told: Sequence[float], record_ends_with_task: bool) -> bool:
+def _consents(
+    clear: Done,
+    before: Before,
+    post: dict[str, Any],
+    now: float,
+    told: Sequence[float],
+    record_ends_with_task: bool,
+) -> bool:
     if not before.time < clear.at or not clear.began < now + SLACK:
         return False
     if any(before.time < at < clear.at + SLACK for at in told):
+        return True
+    job, asked_for = before.job, post["body"]["parameters"]["edition"]
+    is_closed = job is not None and before.is_known and _closed_by(job, now)
+    if job is not None and is_closed and job["parameters"]["edition"] != asked_for:
         return True
     if clear.state != "success":
         return False

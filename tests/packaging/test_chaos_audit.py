@@ -12,14 +12,20 @@ def at(time: float) -> str:
     return f"1970-01-01T00:00:{time:06.3f}Z"
 
 
-def post(time: float, status: int | None = 202, fault: str | None = None) -> dict:
-    return {"at": at(time), "status": status, "fault": fault}
+def post(time: float, status: int | None = 202, fault: str | None = None, edition: str = "1") -> dict:
+    return {"at": at(time), "status": status, "fault": fault, "body": {"parameters": {"edition": edition}}}
 
 
 def job(closed: float | None = None, how: str = "COMPLETED") -> dict:
+    parameters = {"edition": "1"}
     if closed is None:
-        return {"executionStatus": "OPEN", "closeStatus": None, "closeTimeStamp": None}
-    return {"executionStatus": "CLOSED", "closeStatus": how, "closeTimeStamp": at(closed)}
+        return {"executionStatus": "OPEN", "closeStatus": None, "closeTimeStamp": None, "parameters": parameters}
+    return {
+        "executionStatus": "CLOSED",
+        "closeStatus": how,
+        "closeTimeStamp": at(closed),
+        "parameters": parameters,
+    }
 
 
 def clear(time: float, state: str = "failed") -> Done:
@@ -44,6 +50,9 @@ def clear(time: float, state: str = "failed") -> Done:
         ([post(1), post(5)], [job(), job()], [], [clear(3, "success")], [], 1),
         ([post(1), post(5), post(9)], [job(2), job(6), job()], [], [clear(3, "success")], [], 1),
         ([post(1), post(5, 500), post(6)], [job(2), job()], [], [clear(3, "success")], [], 0),
+        ([post(1), post(5, edition="2")], [job(2), job()], [], [clear(3, "deferred")], [], 0),
+        ([post(1), post(5, edition="2")], [job(2), job()], [], [], [], 1),
+        ([post(1), post(5, edition="2")], [job(), job()], [], [clear(3, "deferred")], [], 1),
         ([post(5)], [job()], [], [], [1], 1),
         ([post(1.001)], [job()], [], [], [1], 0),
         ([post(1.001), post(5)], [job(), job()], [], [], [1], 1),
