@@ -189,6 +189,7 @@ class Count:
     submitted_again: int = 0
     lost_records: int = 0
     overwritten: int = 0
+    failed_by_airflow: int = 0
     false_greens: list[str] = field(default_factory=list)
     untyped: list[str] = field(default_factory=list)
     broken_rules: list[str] = field(default_factory=list)
@@ -223,6 +224,7 @@ class Count:
             ("sent again with a consent", self.submitted_again),
             ("stopped, as Airflow lost the record", self.lost_records),
             ("ended, but overwritten by Airflow", self.overwritten),
+            ("failed by Airflow itself, no error", self.failed_by_airflow),
             ("ends", several(self.states)),
             ("deaths of workers", several(self.deaths)),
             ("faults that struck", several(self.faults)),
@@ -299,7 +301,10 @@ def audit(
             if not is_right or ("wait" in plan.dag_id and job is not None and job["closeStatus"] != "COMPLETED"):
                 count.false_greens.append(f"{what}, green with {job}")
         kinds = noted[-1]["kinds"] if noted else []
-        if state == "failed" and not any(kind.startswith(TYPED) for kind in kinds):
+        if state == "failed" and kinds[:1] == ["NoneType"]:
+            # Its scheduler called the callback, and no task: a late report, where an api-server was restarted.
+            count.failed_by_airflow += 1
+        elif state == "failed" and not any(kind.startswith(TYPED) for kind in kinds):
             count.untyped.append(f"{what}, noted={noted[-1:]}")
         if not may_resubmit and not done:
             stopped = "ZilliantSubmissionUnknownError" in kinds and state == "failed"
