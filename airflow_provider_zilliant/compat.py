@@ -6,8 +6,6 @@ module: only running tasks and triggers import it.
 
 from __future__ import annotations
 
-import contextlib
-import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -17,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_zilliant.exceptions import ZilliantConfigError, ZilliantError
-from airflow_provider_zilliant.variables import VariableStore
+from airflow_provider_zilliant.variables import VariableStore, look_again
 
 T = TypeVar("T")
 
@@ -65,9 +63,6 @@ class _AirflowsTaskState:
     :param may_be_empty: whether no earlier try can have left anything, so that "not found" needs no proof.
     """
 
-    #: How often a key must be missing, each time proven by another one that is there.
-    LOOKS = 3
-
     def __init__(self, store: Any, *, may_be_empty: bool) -> None:
         self._store = store
         self._may_be_empty = may_be_empty
@@ -75,27 +70,11 @@ class _AirflowsTaskState:
     def get(self, key: str, default: Any = None) -> Any:
         value = self._store.get(key)
         if value is None and not self._may_be_empty:
-            value = self._look_again(key)
+            try:  # every 404 in JSON reads as "not found", a gateway's and one about the task instance included
+                value = look_again(key, self._store.get, self._store.set, self._store.delete)
+            except LookupError:
+                raise ZilliantError("Airflow's task state cannot be read at the moment; nothing was sent.") from None
         return default if value is None else value
-
-    def _look_again(self, key: str) -> Any:
-        """Every 404 in JSON reads as "not found", a gateway's and one about the task instance included.
-
-        So the same question about a key that is certainly there has to be answered well in between.
-        """
-        probe, proof = f"{key}_probe", uuid.uuid4().hex
-        self._store.set(probe, proof)
-        try:
-            for _ in range(self.LOOKS - 1):
-                if self._store.get(probe) != proof:
-                    raise ZilliantError("Airflow's task state cannot be read at the moment; nothing was sent.")
-                value = self._store.get(key)
-                if value is not None:
-                    return value
-        finally:
-            with contextlib.suppress(Exception):  # harmless; the next look overwrites it
-                self._store.delete(probe)
-        return None
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         self._store.set(key, value, retention=retention)

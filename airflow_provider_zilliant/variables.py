@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Protocol
@@ -175,31 +176,15 @@ class Supervisor:
     it.
     """
 
-    #: How often a Variable must be missing, each time proven by another one that is there.
-    LOOKS = 3
-
     def read(self, name: str) -> str | None:
         text = self._look(name)
-        return text if text is not None else self._look_again(name)
+        if text is None:
+            # The API server reports its database's, and any gateway's, trouble as "not found", too.
+            text = look_again(name, self._look, self._write_probe, self.remove)
+        return text
 
-    def _look_again(self, name: str) -> str | None:
-        """The API server reports its database's, and any gateway's, trouble as "not found", too.
-
-        So the same question about a Variable that is certainly there has to be answered well in between.
-        """
-        probe, proof = f"{name}__probe", uuid.uuid4().hex
-        self.write(probe, proof, "Written and deleted by airflow-provider-zilliant: whether Variables can be read.")
-        try:
-            for _ in range(self.LOOKS - 1):
-                if self._look(probe) != proof:
-                    raise LookupError("Airflow does not find a Variable that was just written, either")
-                text = self._look(name)
-                if text is not None:
-                    return text
-        finally:
-            with contextlib.suppress(Exception):  # harmless; the next look overwrites it
-                self.remove(probe)
-        return None
+    def _write_probe(self, name: str, proof: str) -> None:
+        self.write(name, proof, "Written and deleted by airflow-provider-zilliant: whether Variables can be read.")
 
     def _look(self, name: str) -> str | None:
         from airflow.sdk.exceptions import ErrorType
@@ -221,6 +206,35 @@ class Supervisor:
         from airflow.sdk.execution_time.comms import DeleteVariable
 
         _ask_supervisor(DeleteVariable(key=name))
+
+
+#: How often a value must be missing, each time proven by another one that is there.
+LOOKS = 3
+
+
+def look_again(
+    name: str, look: Callable[[str], Any], write: Callable[[str, str], object], remove: Callable[[str], object]
+) -> Any:
+    """Once more for what was not found, where trouble is reported as "not found", too.
+
+    The same question about a value that is certainly there has to be answered well in between.
+
+    :return: the value; ``None`` if there certainly is none.
+    :raises LookupError: nobody can tell.
+    """
+    probe, proof = f"{name}__probe", uuid.uuid4().hex
+    write(probe, proof)
+    try:
+        for _ in range(LOOKS - 1):
+            if look(probe) != proof:
+                raise LookupError("Airflow does not find what was just written, either")
+            value = look(name)
+            if value is not None:
+                return value
+    finally:
+        with contextlib.suppress(Exception):  # harmless; the next look overwrites it
+            remove(probe)
+    return None
 
 
 def _ask_supervisor(message: Any, *, accepted: Any = None) -> Any:

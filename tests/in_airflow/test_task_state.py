@@ -318,7 +318,7 @@ def test_a_moment_of_trouble_is_not_nothing(supervise, lookups):
     comms.trouble = reading(
         lambda message: not_found(message) if message.key == name and left and not left.pop() else None
     )
-    if lookups < variables.Supervisor.LOOKS:
+    if lookups < variables.LOOKS:
         assert store.get(KEY) == RECORD
     else:  # as often as it is asked for, and never for the probe in between: then it is believed
         assert store.get(KEY) is None
